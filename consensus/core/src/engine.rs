@@ -1,0 +1,366 @@
+//! The contract between a consensus protocol and whoever runs it.
+//!
+//! A host feeds [`Input`]s to [`Engine::step`], then calls [`Step::perform`] once: every record is
+//! durable before any action happens, so nothing that binds this node is said before it is on disk
+//! (S6: no equivocation after a crash).
+
+use crate::message::{Admitted, Message};
+use alloy_primitives::{Address, B256, Bytes};
+use entente_chain::{BlockNumber, NodeId, RecoveredBlock, SealedHeader, ValidatorSet};
+use std::{sync::Arc, time::Duration};
+
+/// Milliseconds.
+pub type Millis = u64;
+
+/// Monotonic time for deadlines and wall clock for header timestamps; a jump of one never moves
+/// the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since the host started.
+    pub elapsed: Millis,
+    /// Milliseconds since 1970.
+    pub unix: Millis,
+}
+
+impl Now {
+    /// The wall clock in whole seconds, as headers carry it.
+    #[must_use]
+    pub const fn unix_seconds(self) -> u64 {
+        Duration::from_millis(self.unix).as_secs()
+    }
+}
+
+/// Where the chain stands: the head and who votes on the next block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainPosition {
+    /// The newest committed block.
+    pub head: SealedHeader,
+    /// Validators of the next block. From header votes or a contract: not the engine's business.
+    pub next: ValidatorSet,
+}
+
+/// What an engine asked to be built; echoed in [`Input::Built`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BuildId(pub u64);
+
+/// A range request to a peer; echoed in [`Input::Fetched`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FetchId(pub u64);
+
+/// A batch handed to the chain for import; echoed in [`Input::Imported`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImportId(pub u64);
+
+/// What execution said about a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every check passed.
+    Valid,
+    /// The block breaks a rule; never vote for it.
+    Invalid(String),
+    /// This node could not tell (its parent is missing, its disk failed): never vote, ask again.
+    Unavailable(String),
+}
+
+/// What an operator asks of the engine over RPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Vote to add (true) or remove a validator whenever this node proposes.
+    ProposeValidator {
+        /// Whom it is about.
+        candidate: Address,
+        /// Add when true.
+        add: bool,
+    },
+    /// Withdraw such a vote.
+    DiscardProposal {
+        /// Whom it was about.
+        candidate: Address,
+    },
+}
+
+/// Everything that can happen to an engine.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Always first: what the disk knows.
+    Recovered {
+        /// Where the chain stands.
+        position: ChainPosition,
+        /// Our own durable records, oldest first.
+        records: Vec<Record>,
+    },
+    /// The deadline passed (spurious wakes are harmless).
+    Wake,
+    /// A message of another node: decoded, size- and signature-checked by
+    /// [`crate::message::admit`].
+    Message {
+        /// The peer it came from (not always its author: messages are relayed).
+        from: NodeId,
+        /// The message.
+        message: Admitted,
+    },
+    /// Answer to [`Action::Build`].
+    Built {
+        /// Which request.
+        request: BuildId,
+        /// The block, or why there is none.
+        block: Result<RecoveredBlock, String>,
+    },
+    /// Answer to [`Action::Execute`].
+    Executed {
+        /// Block hash.
+        block: B256,
+        /// What execution said.
+        verdict: Verdict,
+    },
+    /// The chain moved, by our decision or by sync.
+    Committed(ChainPosition),
+    /// Whether executable transactions wait in the pool; sent when it changes and after each
+    /// commit.
+    TransactionsWaiting(bool),
+    /// A peer came or went.
+    Peer {
+        /// The peer.
+        node: NodeId,
+        /// The validator address it proved in its handshake, if it is one.
+        validator: Option<Address>,
+        /// Whether it is connected now.
+        connected: bool,
+    },
+    /// A peer announced its head.
+    PeerHead {
+        /// The peer.
+        node: NodeId,
+        /// Its head's height.
+        number: BlockNumber,
+        /// Its head's hash.
+        hash: B256,
+    },
+    /// Answer to [`Action::Fetch`]; blocks ascend from the number asked for, senders recovered.
+    Fetched {
+        /// Which request.
+        request: FetchId,
+        /// The blocks, or why there are none.
+        blocks: Result<Vec<RecoveredBlock>, String>,
+    },
+    /// Answer to [`Action::Import`]: how far it came. `Committed` inputs came before it.
+    Imported {
+        /// Which batch.
+        request: ImportId,
+        /// `Err((number, reason))`: the first block that was refused.
+        result: Result<(), (BlockNumber, Verdict)>,
+    },
+    /// An operator's wish.
+    Operator(Operation),
+}
+
+/// What the next block must look like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildAttributes {
+    /// Hash of the committed parent.
+    pub parent: B256,
+    /// Height.
+    pub number: BlockNumber,
+    /// Header timestamp.
+    pub timestamp: u64,
+    /// Coinbase.
+    pub beneficiary: Address,
+    /// extraData, seals empty.
+    pub extra_data: Bytes,
+    /// Difficulty and mixHash as the engine sets them are taken from its rules by the builder;
+    /// this is the vote nonce of engines that have one (else zero).
+    pub nonce: u64,
+    /// How long transactions may be executed into the block.
+    pub time_limit: Duration,
+}
+
+/// Who gets a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recipients {
+    /// Every peer of the environment (validators relay to each other through it).
+    Everyone,
+    /// One peer.
+    Node(NodeId),
+}
+
+/// What an engine wants done. Carried out in order, after all records are durable.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Send a message.
+    Send {
+        /// To whom.
+        to: Recipients,
+        /// What.
+        message: Message,
+    },
+    /// Pass a peer's frame on, byte for byte, to peers that may not have it.
+    Relay {
+        /// Who sent it.
+        from: NodeId,
+        /// What came.
+        frame: Bytes,
+    },
+    /// Build a block on the committed head.
+    Build {
+        /// Echoed in the answer.
+        request: BuildId,
+        /// What it must look like.
+        attributes: BuildAttributes,
+    },
+    /// Execute a block whose parent is committed; keep the result for [`Action::Adopt`].
+    Execute(RecoveredBlock),
+    /// Make this finally sealed block the head. It was executed; it never reverts.
+    Adopt(RecoveredBlock),
+    /// Ask a peer for blocks.
+    Fetch {
+        /// Echoed in the answer.
+        request: FetchId,
+        /// Whom.
+        from: NodeId,
+        /// First height.
+        start: BlockNumber,
+        /// How many, at most [`entente_chain::limits::BLOCK_RANGE_MAX`].
+        count: u64,
+    },
+    /// Check (headers, seals), execute and commit these blocks in order.
+    Import {
+        /// Echoed in the answer.
+        request: ImportId,
+        /// Ascending, the first one's parent is the head.
+        blocks: Vec<RecoveredBlock>,
+    },
+    /// A peer broke a rule: score it, maybe ban it.
+    Penalize {
+        /// Who.
+        node: NodeId,
+        /// Which rule.
+        reason: &'static str,
+    },
+    /// Something that operators must know (equivocation, a bad justification).
+    Report(Evidence),
+}
+
+/// A provable breach of the protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// Validator that signed it.
+    pub validator: Address,
+    /// Height.
+    pub height: BlockNumber,
+    /// Round.
+    pub round: u64,
+    /// What it did.
+    pub what: &'static str,
+    /// The two conflicting digests, where there are two.
+    pub digests: (B256, B256),
+}
+
+/// What must be durable before a message leaves. Opaque to the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A record of the IBFT engine.
+    Ibft(crate::ibft::Record),
+}
+
+/// Records and actions of one or more inputs. Fields are private: engines add, hosts can only
+/// [`perform`](Step::perform), so the order cannot be got wrong.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Step {
+    persist: Vec<Record>,
+    then: Vec<Action>,
+}
+
+impl Step {
+    /// Requires a record to be durable before any action of this step.
+    pub fn persist(&mut self, record: Record) {
+        self.persist.push(record);
+    }
+
+    /// Adds an action.
+    pub fn then(&mut self, action: Action) {
+        self.then.push(action);
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.persist.is_empty() && self.then.is_empty()
+    }
+
+    /// The one place where a step meets the world: `write` makes all records durable in one go,
+    /// then `act` is called for every action in order.
+    ///
+    /// # Errors
+    /// Passes on what `write` says; then no action was taken, and the host must stop.
+    pub fn perform<E>(
+        &mut self,
+        write: impl FnOnce(&[Record]) -> Result<(), E>,
+        act: impl FnMut(Action),
+    ) -> Result<(), E> {
+        if !self.persist.is_empty() {
+            write(&self.persist)?;
+            self.persist.clear();
+        }
+        self.then.drain(..).for_each(act);
+        Ok(())
+    }
+}
+
+/// A consensus protocol: equal state, `now` and input give equal output. Bounded work per call; no
+/// input, however hostile, may panic it.
+pub trait Engine: Send {
+    /// Takes one input.
+    fn step(&mut self, now: Now, input: Input, out: &mut Step);
+    /// `step(.., Input::Wake, ..)` is due at this `Now::elapsed`; `None`: wait for input.
+    fn next_deadline(&self) -> Option<Millis>;
+    /// A snapshot for people and probes.
+    fn status(&self, now: Now) -> EngineStatus;
+}
+
+/// Why a chain goes on or stands still; served by `entente_consensusStatus`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EngineStatus {
+    /// `ibft`, ...
+    pub engine: &'static str,
+    /// Height that is being decided.
+    pub height: BlockNumber,
+    /// Round of that height on this node.
+    pub round: u64,
+    /// What this node waits for, in words.
+    pub phase: &'static str,
+    /// Our address, when this node has a key.
+    pub validator: Option<Address>,
+    /// Whether that address votes at this height.
+    pub is_validator: bool,
+    /// Proposer of this round.
+    pub proposer: Option<Address>,
+    /// Votes needed.
+    pub quorum: usize,
+    /// Every validator as this node sees it.
+    pub validators: Vec<ValidatorStatus>,
+    /// Milliseconds since the head was committed.
+    pub since_commit: Millis,
+    /// Milliseconds after which a healthy chain would have the next block; `None`: on demand and
+    /// nothing waits.
+    pub expected_within: Option<Millis>,
+    /// Our pending votes for validators: (candidate, add).
+    pub proposals: Vec<(Address, bool)>,
+    /// Highest head that any peer announced.
+    pub best_peer_head: BlockNumber,
+}
+
+/// One validator as this node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidatorStatus {
+    /// Its address.
+    pub address: Address,
+    /// Whether it is ourselves, connected, or heard of over relays within the last rounds.
+    pub reachable: bool,
+    /// Height and round of its newest message.
+    pub last_seen: Option<(BlockNumber, u64)>,
+    /// Milliseconds since that message.
+    pub since_seen: Option<Millis>,
+    /// Wall clock of its newest proposal or handshake minus ours, in milliseconds.
+    pub clock_offset: Option<i64>,
+}

@@ -1,0 +1,1 @@
+//! Consensus messages on the wire.

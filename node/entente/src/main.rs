@@ -1,0 +1,2 @@
+//! The `entente` binary.
+fn main() {}
