@@ -71,8 +71,7 @@ struct DecodedBlock {
 
 impl Decodable for Block {
     fn decode(buf: &mut &[u8]) -> alloy_rlp::Result<Self> {
-        let DecodedBlock { header, transactions, ommers, withdrawals } =
-            DecodedBlock::decode(buf)?;
+        let DecodedBlock { header, transactions, ommers, withdrawals } = DecodedBlock::decode(buf)?;
         Ok(Self { header, transactions, ommers, withdrawals: withdrawals.map(Withdrawals::new) })
     }
 }
@@ -120,8 +119,7 @@ impl RecoveredBlock {
         let body = &self.body;
         let transactions: usize = body.transactions.iter().map(|tx| network_length(tx)).sum();
         self.header.header().length()
-            + alloy_rlp::Header { list: true, payload_length: transactions }
-                .length_with_payload()
+            + alloy_rlp::Header { list: true, payload_length: transactions }.length_with_payload()
             + body.ommers.length()
             + body.withdrawals.as_ref().map_or(0, Encodable::length)
     }

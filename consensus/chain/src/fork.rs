@@ -107,7 +107,9 @@ impl ForkSchedule {
             let by_time = *candidate >= Fork::Shanghai;
             (*candidate, if by_time { Activation::Time(0) } else { Activation::Block(0) })
         };
-        Self::new(Fork::ALL.iter().filter(|candidate| **candidate <= fork).map(at_genesis).collect())
+        Self::new(
+            Fork::ALL.iter().filter(|candidate| **candidate <= fork).map(at_genesis).collect(),
+        )
     }
 
     /// The newest fork that holds at a block. `timestamp` is in seconds.

@@ -168,7 +168,7 @@ impl ChainSpec {
     }
 }
 
-fn apply(rules: &mut BlockRules, change: &Transition) {
+pub(crate) fn apply(rules: &mut BlockRules, change: &Transition) {
     fn set<T: Clone>(slot: &mut T, value: Option<&T>) {
         if let Some(value) = value {
             slot.clone_from(value);
@@ -178,7 +178,7 @@ fn apply(rules: &mut BlockRules, change: &Transition) {
     set(&mut rules.epoch_length, change.epoch_length.as_ref());
     set(&mut rules.block_period_ms, change.block_period_ms.as_ref());
     if change.empty_block_period_ms.is_some() {
-        rules.empty_block_period_ms = change.empty_block_period_ms;
+        rules.empty_block_period_ms = change.empty_block_period_ms.filter(|period| *period > 0);
     }
     set(&mut rules.request_timeout_ms, change.request_timeout_ms.as_ref());
     set(&mut rules.max_request_timeout_ms, change.max_request_timeout_ms.as_ref());

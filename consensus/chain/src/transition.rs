@@ -14,7 +14,7 @@ pub struct Transition {
     pub epoch_length: Option<u64>,
     /// Block period in milliseconds; 0 is on demand.
     pub block_period_ms: Option<u64>,
-    /// Period of empty blocks in milliseconds.
+    /// Period of empty blocks in milliseconds; 0: as other blocks again.
     pub empty_block_period_ms: Option<u64>,
     /// First round timeout in milliseconds.
     pub request_timeout_ms: Option<u64>,

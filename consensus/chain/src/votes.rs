@@ -2,12 +2,47 @@
 //! counts once per (voter, candidate), a candidate passes with more than half of the validators,
 //! and an epoch block drops all votes.
 
-use crate::{BlockNumber, ValidatorSet, extra_data::qbft::Vote};
-use alloy_primitives::Address;
+use crate::{
+    BlockNumber, ValidatorSet, extra_data::qbft::Vote, limits::VALIDATORS_MAX,
+    validators::ValidatorSetError,
+};
+use alloy_primitives::{Address, Bytes};
+use alloy_rlp::{Decodable, Encodable, Header, RlpDecodable, RlpEncodable};
 use std::collections::BTreeMap;
 
+/// Most open votes of a tally: an epoch of 30,000 blocks, one vote each, and some. Votes beyond
+/// are not counted, so that a chain without epochs cannot grow a tally without end.
+pub const VOTES_MAX: usize = 65_536;
+/// A vote takes 53 bytes at most, an address 21.
+const ENCODED_BYTES_MAX: usize = VOTES_MAX * 56 + VALIDATORS_MAX * 21 + 32;
+
+/// Why bytes are no tally.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VoteTallyError {
+    /// More bytes than any tally has.
+    #[error("vote tally has {got} bytes, at most {allowed} are allowed")]
+    TooLong {
+        /// Bytes given.
+        got: usize,
+        /// Bytes allowed.
+        allowed: usize,
+    },
+    /// Not the RLP that [`VoteTally::encode`] writes.
+    #[error("vote tally is not valid: {0}")]
+    Rlp(#[from] alloy_rlp::Error),
+    /// More votes than a tally holds.
+    #[error("vote tally has {got} votes, at most {VOTES_MAX} are allowed")]
+    TooManyVotes {
+        /// Votes given.
+        got: usize,
+    },
+    /// The validators are no set.
+    #[error(transparent)]
+    Validators(#[from] ValidatorSetError),
+}
+
 /// One vote as it was cast.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
 pub struct CastVote {
     /// Proposer of the block that carries the vote.
     pub voter: Address,
@@ -55,6 +90,40 @@ impl VoteTally {
         counts
     }
 
+    /// The tally as it is stored: RLP of `[validators, [[voter, block, candidate, add]]]`.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let validators = self.validators.addresses().to_vec();
+        let payload_length = validators.length() + self.votes.length();
+        let mut out = Vec::with_capacity(payload_length + 4);
+        Header { list: true, payload_length }.encode(&mut out);
+        validators.encode(&mut out);
+        self.votes.encode(&mut out);
+        out.into()
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote.
+    ///
+    /// # Errors
+    /// When the bytes are too many or not exactly one tally.
+    pub fn decode(encoded: &[u8]) -> Result<Self, VoteTallyError> {
+        if encoded.len() > ENCODED_BYTES_MAX {
+            let got = encoded.len();
+            return Err(VoteTallyError::TooLong { got, allowed: ENCODED_BYTES_MAX });
+        }
+        let mut outer = encoded;
+        let mut fields = Header::decode_bytes(&mut outer, true)?;
+        let validators = Vec::<Address>::decode(&mut fields)?;
+        let votes = Vec::<CastVote>::decode(&mut fields)?;
+        if !outer.is_empty() || !fields.is_empty() {
+            return Err(alloy_rlp::Error::Custom("trailing bytes").into());
+        }
+        if votes.len() > VOTES_MAX {
+            return Err(VoteTallyError::TooManyVotes { got: votes.len() });
+        }
+        Ok(Self { validators: ValidatorSet::new(validators)?, votes })
+    }
+
     /// Replaces the validators and drops all votes (transition, or a contract's answer).
     pub fn replace(&mut self, validators: ValidatorSet) {
         self.validators = validators;
@@ -69,14 +138,14 @@ impl VoteTally {
         vote: Option<Vote>,
         epoch_length: u64,
     ) {
-        if epoch_length != 0 && number % epoch_length == 0 {
+        if epoch_length != 0 && number.is_multiple_of(epoch_length) {
             self.votes.clear();
         }
         let Some(vote) = vote else { return };
         // GoQuorum: the voter's earlier vote about the same candidate is withdrawn first.
         self.votes.retain(|cast| cast.voter != proposer || cast.candidate != vote.recipient);
         let changes_something = self.validators.contains(vote.recipient) != vote.add;
-        if !changes_something {
+        if !changes_something || self.votes.len() >= VOTES_MAX {
             return;
         }
         self.votes.push(CastVote {
@@ -141,5 +210,57 @@ mod tests {
         tally.apply(3, Address::repeat_byte(2), vote(3, false), 0);
         assert_eq!(tally.validators().len(), 2);
         assert!(tally.votes().is_empty());
+    }
+
+    fn voted() -> VoteTally {
+        let mut tally = tally(4);
+        tally.apply(1, Address::repeat_byte(1), vote(9, true), 0);
+        tally.apply(300, Address::repeat_byte(2), vote(3, false), 0);
+        tally
+    }
+
+    #[test]
+    fn a_stored_tally_is_read_back() {
+        for tally in [tally(1), voted()] {
+            assert_eq!(VoteTally::decode(&tally.encode()), Ok(tally));
+        }
+    }
+
+    /// Written down by hand from the RLP rules: a change of format breaks databases.
+    #[test]
+    fn stored_tallies_keep_their_bytes() {
+        let mut tally = tally(1);
+        tally.votes.push(CastVote {
+            voter: Address::repeat_byte(1),
+            block: 300,
+            candidate: Address::repeat_byte(9),
+            add: true,
+        });
+        let (one, nine) = ("01".repeat(20), "09".repeat(20));
+        // Bytes: vote 21 + 3 + 21 + 1 = 0x2e, votes 0x2f, validators 0x15, all 0x16 + 0x30 = 0x46.
+        let expected = format!("f846d594{one}efee94{one}82012c94{nine}01");
+        assert_eq!(hex::encode(tally.encode()), expected);
+    }
+
+    #[test]
+    fn damaged_tallies_are_refused_without_panic() {
+        let encoded = voted().encode();
+        for length in 0..encoded.len() {
+            assert!(VoteTally::decode(&encoded[..length]).is_err(), "cut to {length} bytes");
+        }
+        let longer = [&encoded[..], &[0]].concat();
+        assert!(VoteTally::decode(&longer).is_err());
+        let twice = vec![Address::repeat_byte(1); 2];
+        let votes = Vec::<CastVote>::new();
+        let mut fields = Vec::new();
+        twice.encode(&mut fields);
+        votes.encode(&mut fields);
+        let mut bytes = Vec::new();
+        Header { list: true, payload_length: fields.len() }.encode(&mut bytes);
+        bytes.extend_from_slice(&fields);
+        assert_eq!(
+            VoteTally::decode(&bytes),
+            Err(VoteTallyError::Validators(ValidatorSetError::Duplicate(Address::repeat_byte(1))))
+        );
     }
 }

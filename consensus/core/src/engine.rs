@@ -7,7 +7,7 @@
 use crate::message::{Admitted, Message};
 use alloy_primitives::{Address, B256, Bytes};
 use entente_chain::{BlockNumber, NodeId, RecoveredBlock, SealedHeader, ValidatorSet};
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// Milliseconds.
 pub type Millis = u64;
@@ -327,8 +327,8 @@ pub struct EngineStatus {
     pub height: BlockNumber,
     /// Round of that height on this node.
     pub round: u64,
-    /// What this node waits for, in words.
-    pub phase: &'static str,
+    /// What this node waits for, in words: `waiting for prepares: 2 of 3`.
+    pub phase: String,
     /// Our address, when this node has a key.
     pub validator: Option<Address>,
     /// Whether that address votes at this height.

@@ -1,2 +1,7 @@
 //! The `entente` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    entente::cli::run()
+}

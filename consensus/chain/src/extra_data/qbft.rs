@@ -34,6 +34,9 @@ pub struct QbftExtra {
     pub round: u64,
     /// Seals of validators over the block hash with `round` kept.
     pub committed_seals: Vec<Seal>,
+    /// A drop vote stands there as the byte 0x00 (Besu), not as RLP's zero (GoQuorum). Kept,
+    /// because the block hash is taken over the encoding.
+    pub drop_is_a_byte: bool,
 }
 
 impl QbftExtra {
@@ -54,7 +57,7 @@ impl QbftExtra {
         // Geth's chain tools write vanity as any string; only 32 bytes are ours.
         let vanity = B256::decode(&mut fields)?;
         let validators = Vec::<Address>::decode(&mut fields)?;
-        let vote = decode_vote(&mut fields)?;
+        let (vote, drop_is_a_byte) = decode_vote(&mut fields)?;
         let round = decode_round(&mut fields)?;
         let committed_seals = Vec::<Seal>::decode(&mut fields)?;
         if !fields.is_empty() {
@@ -66,7 +69,7 @@ impl QbftExtra {
         };
         count("validators", validators.len())?;
         count("committed seals", committed_seals.len())?;
-        Ok(Self { vanity, validators, vote, round, committed_seals })
+        Ok(Self { vanity, validators, vote, round, committed_seals, drop_is_a_byte })
     }
 
     /// Encodes extraData.
@@ -77,10 +80,11 @@ impl QbftExtra {
         self.validators.encode(&mut fields);
         match &self.vote {
             None => Header { list: true, payload_length: 0 }.encode(&mut fields),
-            Some(vote) => {
-                let kind = if vote.add { VOTE_ADD } else { VOTE_DROP };
-                encode_vote(vote.recipient, kind, &mut fields);
+            Some(vote) if vote.add => encode_vote(vote.recipient, &VOTE_ADD, &mut fields),
+            Some(vote) if self.drop_is_a_byte => {
+                encode_vote(vote.recipient, &FixedBytes::from([VOTE_DROP]), &mut fields);
             }
+            Some(vote) => encode_vote(vote.recipient, &VOTE_DROP, &mut fields),
         }
         self.round.encode(&mut fields);
         self.committed_seals.encode(&mut fields);
@@ -103,31 +107,31 @@ impl QbftExtra {
     }
 }
 
-/// GoQuorum writes the vote's kind as one byte, so a drop is the byte 0x00 and not RLP's zero.
-fn encode_vote(recipient: Address, kind: u8, out: &mut Vec<u8>) {
-    let kind = FixedBytes::<1>::new([kind]);
+fn encode_vote(recipient: Address, kind: &dyn Encodable, out: &mut Vec<u8>) {
     let payload_length = recipient.length() + kind.length();
     Header { list: true, payload_length }.encode(out);
     recipient.encode(out);
     kind.encode(out);
 }
 
-fn decode_vote(fields: &mut &[u8]) -> Result<Option<Vote>, ExtraDataError> {
+/// The vote, and whether it is a drop in Besu's form.
+fn decode_vote(fields: &mut &[u8]) -> Result<(Option<Vote>, bool), ExtraDataError> {
     let mut vote = Header::decode_bytes(fields, true)?;
     if vote.is_empty() {
-        return Ok(None);
+        return Ok((None, false));
     }
     let recipient = Address::decode(&mut vote)?;
     let kind = Header::decode_bytes(&mut vote, false)?;
-    let add = match kind {
-        [VOTE_ADD] => true,
-        [VOTE_DROP] | [] => false,
+    let (add, drop_is_a_byte) = match kind {
+        [VOTE_ADD] => (true, false),
+        [VOTE_DROP] => (false, true),
+        [] => (false, false),
         _ => return Err(alloy_rlp::Error::Custom("vote is neither 0xff nor 0x00").into()),
     };
     if !vote.is_empty() {
         return Err(alloy_rlp::Error::Custom("trailing bytes in the vote").into());
     }
-    Ok(Some(Vote { recipient, add }))
+    Ok((Some(Vote { recipient, add }), drop_is_a_byte))
 }
 
 /// Besu writes the round as four bytes, GoQuorum as a number.
@@ -137,4 +141,27 @@ fn decode_round(fields: &mut &[u8]) -> Result<u64, ExtraDataError> {
         return Err(alloy_rlp::Error::Overflow.into());
     }
     Ok(bytes.iter().fold(0, |round, byte| (round << 8) | u64::from(*byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both nodes' ways to write a drop vote keep their bytes, so the block hash stays the same.
+    #[test]
+    fn a_drop_vote_keeps_the_form_it_was_written_in() {
+        for drop_is_a_byte in [false, true] {
+            let vote = Some(Vote { recipient: Address::repeat_byte(7), add: false });
+            let extra = QbftExtra { vote, drop_is_a_byte, ..QbftExtra::default() };
+            let bytes = extra.encode();
+            assert_eq!(QbftExtra::decode(&bytes).expect("decodes").encode(), bytes);
+        }
+    }
+
+    #[test]
+    fn more_seals_than_validators_may_exist_are_refused() {
+        let seals = vec![Seal::ZERO; VALIDATORS_MAX + 1];
+        let extra = QbftExtra { committed_seals: seals, ..QbftExtra::default() };
+        assert!(QbftExtra::decode(&extra.encode()).is_err());
+    }
 }

@@ -1,0 +1,167 @@
+//! Genesis files for new networks.
+
+use super::describe::BFT_MIX_HASH;
+use crate::{
+    extra_data::qbft::QbftExtra,
+    fork::{Activation, Fork},
+    spec::BaseFeeMode,
+};
+use alloy_eips::{
+    eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE},
+    eip4788::{BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE},
+};
+use alloy_primitives::{Address, Bytes, U256};
+use serde_json::{Map, Value, json};
+
+/// What a new QBFT network is like. [`GenesisBuilder::new`] fills in what most networks want.
+#[derive(Clone, Debug)]
+pub struct GenesisBuilder {
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+    /// Who seals, in any order.
+    pub validators: Vec<Address>,
+    /// Accounts that begin with a balance in wei.
+    pub accounts: Vec<(Address, U256)>,
+    /// Milliseconds between blocks.
+    pub block_period_ms: u64,
+    /// Milliseconds between empty blocks; `None`: as `block_period_ms`.
+    pub empty_block_period_ms: Option<u64>,
+    /// Gas limit of genesis.
+    pub gas_limit: u64,
+    /// How base fees come about.
+    pub base_fee: BaseFeeMode,
+    /// Newest fork, from genesis on like all before it.
+    pub fork: Fork,
+    /// Forks that begin later.
+    pub later_forks: Vec<(Fork, Activation)>,
+    /// Time of genesis in seconds.
+    pub timestamp: u64,
+}
+
+impl GenesisBuilder {
+    /// A network with the newest fork, no fees, one block per second and room for 200 million gas.
+    #[must_use]
+    pub const fn new(chain_id: u64, validators: Vec<Address>) -> Self {
+        Self {
+            chain_id,
+            validators,
+            accounts: Vec::new(),
+            block_period_ms: 1000,
+            empty_block_period_ms: None,
+            gas_limit: 200_000_000,
+            base_fee: BaseFeeMode::Zero,
+            fork: Fork::Osaka,
+            later_forks: Vec::new(),
+            timestamp: 0,
+        }
+    }
+
+    /// The genesis file.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut validators = self.validators.clone();
+        validators.sort_unstable();
+        let extra = QbftExtra { validators, ..QbftExtra::default() }.encode();
+        let mut file = json!({
+            "config": self.config(),
+            "nonce": "0x0",
+            "timestamp": format!("{:#x}", self.timestamp),
+            "extraData": extra.to_string(),
+            "gasLimit": format!("{:#x}", self.gas_limit),
+            "difficulty": "0x1",
+            "mixHash": BFT_MIX_HASH.to_string(),
+            "coinbase": Address::ZERO.to_string(),
+            "alloc": self.alloc(),
+        });
+        let base_fee = match self.base_fee {
+            BaseFeeMode::Zero => 0,
+            BaseFeeMode::Fixed(fee) | BaseFeeMode::Eip1559 { initial: fee } => fee,
+        };
+        if let (true, Some(file)) = (self.fork >= Fork::London, file.as_object_mut()) {
+            file.insert("baseFeePerGas".into(), json!(format!("{base_fee:#x}")));
+        }
+        let mut text = format!("{file:#}");
+        text.push('\n');
+        text
+    }
+
+    fn config(&self) -> Map<String, Value> {
+        let mut config = Map::new();
+        config.insert("chainId".into(), json!(self.chain_id));
+        for fork in Fork::ALL.into_iter().filter(|fork| *fork <= self.fork) {
+            for key in keys(fork) {
+                config.insert((*key).into(), json!(0));
+            }
+        }
+        for (fork, at) in &self.later_forks {
+            let (Activation::Block(at) | Activation::Time(at)) = at;
+            for key in keys(*fork) {
+                config.insert((*key).into(), json!(at));
+            }
+        }
+        match self.base_fee {
+            BaseFeeMode::Zero => config.insert("zeroBaseFee".into(), json!(true)),
+            BaseFeeMode::Fixed(_) => config.insert("fixedBaseFee".into(), json!(true)),
+            BaseFeeMode::Eip1559 { .. } => None,
+        };
+        // Long enough for a block and its execution, short enough not to be waited for.
+        let timeout = (2 * self.block_period_ms).div_ceil(1000).max(2);
+        let mut engine = json!({
+            "epochlength": 30_000,
+            "blockperiodseconds": self.block_period_ms.div_ceil(1000),
+            "requesttimeoutseconds": timeout,
+            "policy": 0,
+            "ceil2Nby3Block": 0,
+        });
+        if let Some(engine) = engine.as_object_mut() {
+            if !self.block_period_ms.is_multiple_of(1000) {
+                engine.insert("xblockperiodmilliseconds".into(), json!(self.block_period_ms));
+            }
+            if let Some(period) = self.empty_block_period_ms {
+                engine.insert("xemptyblockperiodseconds".into(), json!(period.div_ceil(1000)));
+            }
+        }
+        config.insert("qbft".into(), engine);
+        config
+    }
+
+    fn alloc(&self) -> Map<String, Value> {
+        let mut alloc = Map::new();
+        for (address, balance) in &self.accounts {
+            alloc.insert(address.to_string(), json!({ "balance": format!("{balance:#x}") }));
+        }
+        let newest = self.later_forks.iter().map(|(fork, _)| *fork).max().unwrap_or(self.fork);
+        let newest = newest.max(self.fork);
+        let mut contract = |since: Fork, address: Address, code: &Bytes| {
+            if newest >= since {
+                let account = json!({ "balance": "0x0", "nonce": "0x1", "code": code.to_string() });
+                alloc.insert(address.to_string(), account);
+            }
+        };
+        contract(Fork::Cancun, BEACON_ROOTS_ADDRESS, &BEACON_ROOTS_CODE);
+        contract(Fork::Prague, HISTORY_STORAGE_ADDRESS, &HISTORY_STORAGE_CODE);
+        alloc
+    }
+}
+
+/// The keys that begin a fork, spelled so that geth, GoQuorum and Besu read them.
+const fn keys(fork: Fork) -> &'static [&'static str] {
+    match fork {
+        Fork::Frontier | Fork::MuirGlacier | Fork::ArrowGlacier | Fork::GrayGlacier => &[],
+        // Besu and geth would take this for a chain that merged.
+        Fork::Paris => &[],
+        Fork::Homestead => &["homesteadBlock"],
+        Fork::TangerineWhistle => &["eip150Block"],
+        Fork::SpuriousDragon => &["eip155Block", "eip158Block"],
+        Fork::Byzantium => &["byzantiumBlock"],
+        Fork::Constantinople => &["constantinopleBlock"],
+        Fork::Petersburg => &["petersburgBlock"],
+        Fork::Istanbul => &["istanbulBlock"],
+        Fork::Berlin => &["berlinBlock"],
+        Fork::London => &["londonBlock"],
+        Fork::Shanghai => &["shanghaiTime"],
+        Fork::Cancun => &["cancunTime"],
+        Fork::Prague => &["pragueTime"],
+        Fork::Osaka => &["osakaTime"],
+    }
+}

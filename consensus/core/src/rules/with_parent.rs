@@ -1,0 +1,74 @@
+//! Rules over a header and its parent that all engines share.
+
+use super::{FieldValue, HeaderError, HeaderField, fork_fields::base_fee_after};
+use entente_chain::{ChainSpec, Header, SealedHeader, fork::Fork, spec::BaseFeeMode};
+
+/// EIP-1559: the first London block may use twice the gas.
+const ELASTICITY: u64 = 2;
+
+pub(super) fn number_follows(header: &Header, parent: &Header) -> Result<(), HeaderError> {
+    let (got, expected) = (header.number, parent.number.saturating_add(1));
+    if got == expected { Ok(()) } else { Err(HeaderError::Number { got, expected }) }
+}
+
+pub(super) fn parent_is_named(header: &Header, parent: &SealedHeader) -> Result<(), HeaderError> {
+    let (got, expected) = (header.parent_hash, parent.hash());
+    if got == expected { Ok(()) } else { Err(HeaderError::ParentHash { got, expected }) }
+}
+
+pub(super) const fn timestamp_not_before(
+    header: &Header,
+    earliest: u64,
+) -> Result<(), HeaderError> {
+    let got = header.timestamp;
+    if got < earliest {
+        return Err(HeaderError::TimestampTooEarly { got, earliest });
+    }
+    Ok(())
+}
+
+/// The gas limit that a step is measured from: the parent's, doubled where EIP-1559 begins.
+pub(super) fn gas_limit_base(
+    spec: &ChainSpec,
+    parent: &Header,
+    number: u64,
+    timestamp: u64,
+) -> u64 {
+    let begins = spec.fork_at(number, timestamp) >= Fork::London
+        && spec.fork_at(parent.number, parent.timestamp) < Fork::London;
+    match spec.base_fee {
+        BaseFeeMode::Eip1559 { .. } if begins => parent.gas_limit.saturating_mul(ELASTICITY),
+        BaseFeeMode::Eip1559 { .. } | BaseFeeMode::Zero | BaseFeeMode::Fixed(_) => parent.gas_limit,
+    }
+}
+
+pub(super) fn gas_limit_moves_within_bound(
+    spec: &ChainSpec,
+    header: &Header,
+    parent: &Header,
+) -> Result<(), HeaderError> {
+    let from = gas_limit_base(spec, parent, header.number, header.timestamp);
+    let bound = from.checked_div(spec.gas_limit_divisor()).unwrap_or(0);
+    let got = header.gas_limit;
+    if got.abs_diff(from) >= bound {
+        return Err(HeaderError::GasLimitStep { got, parent: from, bound });
+    }
+    Ok(())
+}
+
+pub(super) fn base_fee_follows(
+    spec: &ChainSpec,
+    header: &Header,
+    parent: &Header,
+) -> Result<(), HeaderError> {
+    let expected = base_fee_after(spec, parent, header.number, header.timestamp);
+    if header.base_fee_per_gas == expected {
+        return Ok(());
+    }
+    let value = |fee: Option<u64>| fee.map_or(FieldValue::Absent, FieldValue::Number);
+    Err(HeaderError::Field {
+        field: HeaderField::BaseFeePerGas,
+        got: value(header.base_fee_per_gas),
+        expected: value(expected),
+    })
+}

@@ -1,0 +1,12 @@
+//! Whole engines against their rules and in simulated networks.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "what helpers refuse fails their test")]
+
+mod ibft_bench;
+mod ibft_chain;
+mod ibft_rules;
+mod ibft_scenarios;
+mod ibft_seeds;
+mod ibft_world;
+mod rules;
+mod sync;

@@ -1,0 +1,65 @@
+//! Why the chain did not take a block: the block is bad, or this node is broken.
+
+use alloy_primitives::B256;
+use entente_chain::{BlockNumber, StateError, extra_data::ExtraDataError, votes::VoteTallyError};
+use entente_consensus::rules::HeaderError;
+use entente_evm::BlockError;
+use entente_storage::StoreError;
+
+/// See the module.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// A header rule is broken.
+    #[error("header: {0}")]
+    Header(#[from] HeaderError),
+    /// extraData is not the engine's.
+    #[error("header: {0}")]
+    ExtraData(#[from] ExtraDataError),
+    /// Execution gave something else than the header says, or the database failed in it.
+    #[error("execution: {0}")]
+    Block(#[from] BlockError),
+    /// Execution led to another state.
+    #[error("state root {got}, the header says {expected}")]
+    StateRoot {
+        /// Root after execution here.
+        got: B256,
+        /// Root in the header.
+        expected: B256,
+    },
+    /// The block does not follow the head.
+    #[error("parent {got} is not the head {head}")]
+    ParentMissing {
+        /// Parent of the block.
+        got: B256,
+        /// Our head.
+        head: B256,
+    },
+    /// The validators of a block are not in the database.
+    #[error("validators after block {0} are missing from the database; run `entente db check`")]
+    TallyMissing(BlockNumber),
+    /// They are there but cannot be read.
+    #[error("validators in the database: {0}")]
+    Tally(#[from] VoteTallyError),
+    /// The state could not be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ChainError {
+    /// Whether the block is at fault, and not this node.
+    #[must_use]
+    pub fn is_invalid_block(&self) -> bool {
+        match self {
+            Self::Header(_) | Self::ExtraData(_) | Self::StateRoot { .. } => true,
+            Self::Block(error) => error.is_invalid(),
+            Self::ParentMissing { .. }
+            | Self::TallyMissing(_)
+            | Self::Tally(_)
+            | Self::State(_)
+            | Self::Store(_) => false,
+        }
+    }
+}

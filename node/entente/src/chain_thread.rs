@@ -1,0 +1,186 @@
+//! The thread that owns the chain: takes commands, answers to the consensus thread, and tells
+//! everybody about new heads.
+
+use crate::{
+    chain::{Chain, CommittedBlock, short},
+    clock::Clock,
+    consensus_thread::ConsensusInputs,
+    pool_thread::PoolHandle,
+};
+use crossbeam_channel::Receiver;
+use entente_chain::{RecoveredBlock, limits};
+use entente_consensus::{BuildAttributes, BuildId, ChainPosition, ImportId, Input, Verdict};
+use entente_p2p::NetworkHandle;
+use entente_rpc::{Events, NewHead};
+use std::{sync::Arc, time::Instant};
+use tokio::sync::watch;
+
+/// What the consensus thread asks of the chain.
+pub enum ChainCommand {
+    /// Build a block on the head.
+    Build {
+        /// Echoed in the answer.
+        request: BuildId,
+        /// What it must look like.
+        attributes: BuildAttributes,
+    },
+    /// Check a proposed block.
+    Execute(RecoveredBlock),
+    /// Commit a decided block.
+    Adopt(RecoveredBlock),
+    /// Check and commit blocks of others.
+    Import {
+        /// Echoed in the answer.
+        request: ImportId,
+        /// Ascending.
+        blocks: Vec<RecoveredBlock>,
+    },
+    /// Stop after what was asked before.
+    Stop,
+}
+
+/// What the chain thread needs beside the chain.
+pub struct ChainPorts {
+    /// Answers go here.
+    pub consensus: ConsensusInputs,
+    /// Transactions come from here, heads go there.
+    pub pool: PoolHandle,
+    /// New heads for subscribers.
+    pub events: Events,
+    /// Announces heads.
+    pub network: NetworkHandle,
+    /// Head and validators, for the admission of messages.
+    pub position: watch::Sender<ChainPosition>,
+    /// Wall clock.
+    pub clock: Clock,
+}
+
+/// Runs until [`ChainCommand::Stop`] or until nobody can send commands any more.
+///
+/// # Errors
+/// When a decided block cannot be committed: the node must stop rather than go on without it.
+pub fn run(
+    mut chain: Chain,
+    commands: &Receiver<ChainCommand>,
+    ports: &ChainPorts,
+) -> anyhow::Result<()> {
+    for command in commands {
+        match command {
+            ChainCommand::Build { request, attributes } => {
+                let block = build(&mut chain, &attributes, ports);
+                ports.consensus.send(Input::Built { request, block });
+            }
+            ChainCommand::Execute(block) => {
+                let verdict = chain.check(&block, ports.clock.unix_seconds());
+                if let Verdict::Invalid(reason) | Verdict::Unavailable(reason) = &verdict {
+                    tracing::warn!(
+                        number = block.header.number,
+                        hash = %short(block.hash()),
+                        %reason,
+                        "proposed block refused"
+                    );
+                }
+                ports.consensus.send(Input::Executed { block: block.hash(), verdict });
+            }
+            ChainCommand::Adopt(block) => {
+                let number = block.header.number;
+                match chain.adopt(block, ports.clock.unix_seconds()) {
+                    Ok(committed) => publish(committed, ports),
+                    // Sync may have committed it a moment before.
+                    Err(error) if chain.head().header.number >= number => {
+                        tracing::debug!(number, %error, "decided block is already committed");
+                    }
+                    Err(error) => {
+                        anyhow::bail!("block {number} is decided but cannot be committed: {error}")
+                    }
+                }
+            }
+            ChainCommand::Import { request, blocks } => {
+                let result = import(&mut chain, blocks, ports);
+                ports.consensus.send(Input::Imported { request, result });
+            }
+            ChainCommand::Stop => break,
+        }
+    }
+    Ok(())
+}
+
+fn build(
+    chain: &mut Chain,
+    attributes: &BuildAttributes,
+    ports: &ChainPorts,
+) -> Result<RecoveredBlock, String> {
+    let started = Instant::now();
+    let block = try_build(chain, attributes, ports).map_err(|error| {
+        tracing::warn!(number = attributes.number, %error, "no block could be built");
+        error.to_string()
+    })?;
+    metrics::histogram!("entente_build_seconds").record(started.elapsed().as_secs_f64());
+    Ok(block)
+}
+
+fn try_build(
+    chain: &mut Chain,
+    attributes: &BuildAttributes,
+    ports: &ChainPorts,
+) -> anyhow::Result<RecoveredBlock> {
+    let template = chain.template(attributes)?;
+    let base_fee = template.base_fee_per_gas.unwrap_or_default();
+    let mut source =
+        ports.pool.best(template.gas_limit, limits::BLOCK_BUILD_BYTES_MAX, base_fee)?;
+    let block = chain.build(template, attributes.time_limit, &mut source)?;
+    ports.pool.skipped(source.into_skipped());
+    Ok(block)
+}
+
+fn import(
+    chain: &mut Chain,
+    blocks: Vec<RecoveredBlock>,
+    ports: &ChainPorts,
+) -> Result<(), (u64, Verdict)> {
+    for block in blocks {
+        let number = block.header.number;
+        if number <= chain.head().header.number {
+            continue;
+        }
+        match chain.import(block, ports.clock.unix_seconds()) {
+            Ok(committed) => publish(committed, ports),
+            Err(error) if error.is_invalid_block() => {
+                tracing::warn!(number, %error, "block of a peer refused");
+                return Err((number, Verdict::Invalid(error.to_string())));
+            }
+            Err(error) => {
+                tracing::warn!(number, %error, "block could not be imported");
+                return Err((number, Verdict::Unavailable(error.to_string())));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn publish(committed: CommittedBlock, ports: &ChainPorts) {
+    let CommittedBlock { block, receipts, position } = committed;
+    let header = &block.header;
+    tracing::info!(
+        number = header.number,
+        hash = %short(header.hash()),
+        transactions = block.transactions().len(),
+        gas = header.gas_used,
+        "block committed"
+    );
+    metrics::gauge!("entente_head_number").set(as_f64(header.number));
+    metrics::counter!("entente_transactions_committed_total")
+        .increment(block.transactions().len() as u64);
+    metrics::counter!("entente_gas_used_total").increment(header.gas_used);
+    ports.pool.committed(block.clone());
+    ports.network.set_head(header.number, header.hash(), header.timestamp);
+    ports.position.send_replace(position.clone());
+    ports.consensus.send(Input::Committed(position));
+    // Nobody may be listening: that is no error.
+    drop(ports.events.heads.send(Arc::new(NewHead { block, receipts })));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
+fn as_f64(value: u64) -> f64 {
+    value as f64
+}

@@ -1,0 +1,34 @@
+//! `entente init`: a database with nothing but the genesis block.
+
+use super::genesis::read_genesis;
+use entente_storage::{Database, StorageOptions};
+use std::path::PathBuf;
+
+/// Arguments of `entente init`.
+#[derive(clap::Args)]
+pub(super) struct InitArgs {
+    /// Genesis file of geth, GoQuorum or Besu form
+    #[arg(long, value_name = "FILE")]
+    genesis: PathBuf,
+    /// Data folder
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+}
+
+pub(super) fn run(args: &InitArgs) -> anyhow::Result<()> {
+    let (genesis, json) = read_genesis(&args.genesis)?;
+    let database = Database::open(&database_folder(&args.data), &StorageOptions::default())?;
+    database.initialise(&genesis, &json)?;
+    println!(
+        "initialised {} with genesis {} (chain id {})",
+        args.data.display(),
+        genesis.header.hash(),
+        genesis.spec.chain_id
+    );
+    Ok(())
+}
+
+/// Where the database lies inside a data folder.
+pub(super) fn database_folder(data: &std::path::Path) -> PathBuf {
+    data.join("chain")
+}

@@ -1,0 +1,87 @@
+//! `entente testnet`: local networks, one process per validator.
+
+use entente_testnet::{BlockPeriod, TestnetEngine, TestnetOptions};
+use std::{io::stdout, path::PathBuf};
+
+/// What a network is made with.
+#[derive(clap::Args)]
+pub(super) struct NetworkArgs {
+    /// Folder of the network
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// Consensus engine
+    #[arg(long, default_value = "ibft")]
+    engine: TestnetEngine,
+    /// Number of validators
+    #[arg(long, default_value_t = 4)]
+    validators: u16,
+    /// Node i serves HTTP and WebSocket on this port + i
+    #[arg(long, default_value_t = 8545)]
+    base_port: u16,
+    /// Time between blocks: 1s, 250ms or on-demand
+    #[arg(long, default_value = "1s")]
+    block_period: BlockPeriod,
+    /// Chain id
+    #[arg(long, default_value_t = 1337)]
+    chain_id: u64,
+    /// Gas limit of blocks
+    #[arg(long, default_value_t = 200_000_000)]
+    gas_limit: u64,
+}
+
+/// Verbs of `entente testnet`.
+#[derive(clap::Subcommand)]
+pub(super) enum TestnetCommand {
+    /// Make keys, genesis and configuration files
+    Init(NetworkArgs),
+    /// Make the network if needed and run it until Ctrl-C
+    Up(NetworkArgs),
+    /// Stop a running network
+    Down {
+        /// Folder of the network
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Show what each node is doing
+    Status {
+        /// Folder of the network
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
+}
+
+impl From<NetworkArgs> for TestnetOptions {
+    fn from(args: NetworkArgs) -> Self {
+        Self {
+            dir: args.dir,
+            engine: args.engine,
+            validators: args.validators,
+            base_port: args.base_port,
+            block_period: args.block_period,
+            chain_id: args.chain_id,
+            gas_limit: args.gas_limit,
+        }
+    }
+}
+
+pub(super) fn run(command: TestnetCommand) -> anyhow::Result<()> {
+    let runtime = super::runtime()?;
+    match command {
+        TestnetCommand::Init(args) => {
+            let options = TestnetOptions::from(args);
+            entente_testnet::init(&options)?;
+            println!("network in {}", options.dir.display());
+        }
+        TestnetCommand::Up(args) => {
+            let binary = std::env::current_exe()?;
+            runtime.block_on(entente_testnet::up(&args.into(), &binary, &mut stdout()))?;
+        }
+        TestnetCommand::Down { dir } => {
+            runtime.block_on(entente_testnet::down(&dir, &mut stdout()))?;
+        }
+        TestnetCommand::Status { dir } => {
+            runtime.block_on(entente_testnet::status(&dir, &mut stdout()))?;
+        }
+    }
+    Ok(())
+}

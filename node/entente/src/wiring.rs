@@ -1,0 +1,296 @@
+//! Builds a node from its settings and names every thread and queue: the one file to read for the
+//! data flow.
+//!
+//! ```text
+//! rpc ----submit----> pool thread ---best---> chain thread <--commands-- consensus thread
+//! peers -> network events -> admission thread ------------inputs-----------^      |
+//!                       \--> ingest thread --> pool thread                        v
+//! chain thread --heads--> pool, consensus, network, subscribers            network (votes)
+//! ```
+
+use crate::{
+    backend::NodeBackend,
+    chain::Chain,
+    chain_thread::{self, ChainCommand, ChainPorts},
+    clock::Clock,
+    consensus_thread::{self, ConsensusInputs, ConsensusPorts},
+    network_events::{self, EventPorts},
+    network_ports::NetworkPorts,
+    pool_thread::{self, PoolHandle, PoolPorts},
+    settings::NodeSettings,
+    stop::{self, Stop},
+};
+use crossbeam_channel::{Receiver, Sender};
+use entente_chain::{
+    ChainSpec, EnvironmentId,
+    limits::{CHAIN_COMMANDS, CONSENSUS_INPUTS},
+};
+use entente_consensus::{ChainPosition, EngineStatus, Input, Replica, ibft::{Ibft, IbftSettings}, sync::SyncSettings};
+use entente_evm::{Executor, Senders};
+use entente_p2p::{NetworkConfig, NetworkEvents, NetworkHandle};
+use entente_pool::Pool;
+use entente_rpc::{Context as RpcContext, Events, RpcServer};
+use entente_storage::Database;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::{net::SocketAddr, sync::Arc, thread::JoinHandle};
+use tokio::sync::watch;
+
+/// Heads kept for a subscriber that is slow.
+const HEADS_KEPT: usize = 256;
+/// Pending transactions kept for a subscriber that is slow.
+const PENDING_KEPT: usize = 16_384;
+/// Recovered transactions remembered by hash, so that a proposal costs no second recovery.
+const SENDERS_REMEMBERED: usize = 200_000;
+
+/// A running node.
+pub struct Node {
+    consensus: ConsensusInputs,
+    chain: Sender<ChainCommand>,
+    pool: PoolHandle,
+    network: NetworkHandle,
+    rpc: Option<RpcServer>,
+    threads: Vec<JoinHandle<()>>,
+    stop: Stop,
+}
+
+/// What several parts share.
+struct Shared {
+    clock: Clock,
+    spec: Arc<ChainSpec>,
+    environment: EnvironmentId,
+    database: Database,
+    senders: Arc<Senders>,
+    events: Events,
+    consensus: ConsensusInputs,
+    chain: Sender<ChainCommand>,
+    pool: PoolHandle,
+    network: NetworkHandle,
+    network_ports: NetworkPorts,
+}
+
+/// The receiving ends of the queues.
+struct Queues {
+    consensus: Receiver<Option<Input>>,
+    chain: Receiver<ChainCommand>,
+    pool: Receiver<pool_thread::PoolCommand>,
+    network: NetworkEvents,
+}
+
+impl Node {
+    /// Starts every part. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When the database, the network or the server cannot start.
+    pub async fn start(settings: NodeSettings) -> anyhow::Result<Self> {
+        let NodeSettings { genesis, signer, network, rpc, pool, vanity, metrics, .. } = &settings;
+        let database = open_database(&settings)?;
+        let spec = Arc::new(genesis.spec.clone());
+        let chain = Chain::open(&database, Arc::clone(&spec))?;
+        let head = chain.head();
+        tracing::info!(
+            path = %settings.database.display(),
+            genesis = %genesis.header.hash(),
+            head = head.header.number,
+            hash = %head.header.hash(),
+            "chain opened"
+        );
+        let environment = EnvironmentId(genesis.header.hash());
+        let network = network.config(environment, spec.chain_id, signer.as_ref());
+        let (shared, queues) = Shared::new(spec, environment, database, network)?;
+        let (status_sender, status) = watch::channel(EngineStatus::default());
+        let rpc = match rpc {
+            Some(config) => {
+                let context = shared.rpc_context(status, metrics.clone());
+                Some(RpcServer::start(config.clone(), context).await?)
+            }
+            None => None,
+        };
+        let stop = Stop::default();
+        let engine = Ibft::new(
+            Arc::clone(&shared.spec),
+            signer.clone(),
+            IbftSettings { environment, vanity: *vanity },
+        );
+        let replica = Replica::new(Box::new(engine), SyncSettings::default());
+        let pool = Pool::new(pool.clone(), Arc::clone(&shared.spec));
+        let threads = shared.spawn(chain, replica, pool, queues, status_sender, &stop)?;
+        let Shared { consensus, chain, pool, network, .. } = shared;
+        Ok(Self { consensus, chain, pool, network, rpc, threads, stop })
+    }
+
+    /// Where the RPC server listens, if there is one.
+    #[must_use]
+    pub fn rpc_address(&self) -> Option<SocketAddr> {
+        self.rpc.as_ref().map(RpcServer::local_addr)
+    }
+
+    /// Waits until a part failed; tells why.
+    pub async fn failed(&mut self) -> String {
+        self.stop.failed().await
+    }
+
+    /// Stops in the order of the data flow: no new requests, no new votes, the commands that were
+    /// given are carried out, the database is closed.
+    pub async fn stop(self) {
+        if let Some(rpc) = self.rpc {
+            rpc.stop().await;
+        }
+        self.consensus.stop();
+        drop(self.chain.send(ChainCommand::Stop));
+        self.pool.stop();
+        self.network.shutdown().await;
+        let threads = self.threads;
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                drop(thread.join());
+            }
+        });
+        drop(joined.await);
+    }
+}
+
+/// Opens (or initialises) the database of a node. A genesis file that was changed is accepted when
+/// nothing changes at or below the head.
+fn open_database(settings: &NodeSettings) -> anyhow::Result<Database> {
+    let database = Database::open(&settings.database, &settings.storage)?;
+    database.initialise(&settings.genesis, &settings.genesis_json)?;
+    crate::genesis_change::accept(&database, &settings.genesis, &settings.genesis_json)?;
+    Ok(database)
+}
+
+impl Shared {
+    /// Makes the queues and starts the network.
+    fn new(
+        spec: Arc<ChainSpec>,
+        environment: EnvironmentId,
+        database: Database,
+        network: NetworkConfig,
+    ) -> anyhow::Result<(Self, Queues)> {
+        let (consensus, consensus_queue) = ConsensusInputs::bounded(CONSENSUS_INPUTS);
+        let (chain, chain_queue) = crossbeam_channel::bounded(CHAIN_COMMANDS);
+        let (pool, pool_queue) = PoolHandle::bounded();
+        let senders = Arc::new(Senders::new(SENDERS_REMEMBERED));
+        let (network, network_queue) = entente_p2p::start(network)?;
+        let network_ports = NetworkPorts::new(
+            network.clone(),
+            tokio::runtime::Handle::current(),
+            Arc::clone(&senders),
+            Arc::clone(&spec),
+            consensus.clone(),
+        );
+        let queues = Queues {
+            consensus: consensus_queue,
+            chain: chain_queue,
+            pool: pool_queue,
+            network: network_queue,
+        };
+        let shared = Self {
+            clock: Clock::start(),
+            spec,
+            environment,
+            database,
+            senders,
+            events: Events::new(HEADS_KEPT, PENDING_KEPT),
+            consensus,
+            chain,
+            pool,
+            network,
+            network_ports,
+        };
+        Ok((shared, queues))
+    }
+
+    fn rpc_context(
+        &self,
+        status: watch::Receiver<EngineStatus>,
+        metrics: PrometheusHandle,
+    ) -> RpcContext {
+        RpcContext {
+            spec: Arc::clone(&self.spec),
+            reader: self.database.reader(),
+            states: self.database.states(),
+            executor: Executor::new(Arc::clone(&self.spec)),
+            senders: Arc::clone(&self.senders),
+            backend: Arc::new(NodeBackend {
+                pool: self.pool.clone(),
+                network: self.network.clone(),
+                consensus: self.consensus.clone(),
+                status,
+                reader: self.database.reader(),
+                metrics,
+            }),
+            events: self.events.clone(),
+        }
+    }
+
+    /// Starts the threads; from here on the node works.
+    fn spawn(
+        &self,
+        chain: Chain,
+        replica: Replica,
+        pool: Pool,
+        queues: Queues,
+        status: watch::Sender<EngineStatus>,
+        stop: &Stop,
+    ) -> anyhow::Result<Vec<JoinHandle<()>>> {
+        let head = chain.head().header.clone();
+        self.network.set_head(head.number, head.hash(), head.timestamp);
+        let pool_ports = PoolPorts {
+            reader: self.database.reader(),
+            states: self.database.states(),
+            consensus: self.consensus.clone(),
+            network: self.network_ports.clone(),
+            events: self.events.clone(),
+            clock: self.clock,
+        };
+        let chain_ports = ChainPorts {
+            consensus: self.consensus.clone(),
+            pool: self.pool.clone(),
+            events: self.events.clone(),
+            network: self.network.clone(),
+            position: watch::Sender::new(chain.position()),
+            clock: self.clock,
+        };
+        let position = chain_ports.position.subscribe();
+        network_events::start(queues.network, self.event_ports(position))?;
+        let consensus_ports = ConsensusPorts {
+            chain: self.chain.clone(),
+            network: self.network_ports.clone(),
+            inputs: self.consensus.clone(),
+            status,
+        };
+        let (log, position, clock, environment) =
+            (self.database.consensus_log()?, chain.position(), self.clock, self.environment);
+        Ok(vec![
+            stop::spawn("consensus", stop.handle(), move || {
+                let mut thread = consensus_thread::ConsensusThread::new(
+                    replica,
+                    log,
+                    consensus_ports,
+                    clock,
+                );
+                thread.recover(position, environment)?;
+                thread.run(&queues.consensus)
+            })?,
+            stop::spawn("chain", stop.handle(), move || {
+                chain_thread::run(chain, &queues.chain, &chain_ports)
+            })?,
+            stop::spawn("pool", stop.handle(), move || {
+                pool_thread::run(pool, &queues.pool, &pool_ports);
+                Ok(())
+            })?,
+        ])
+    }
+
+    fn event_ports(&self, position: watch::Receiver<ChainPosition>) -> EventPorts {
+        EventPorts {
+            environment: self.environment,
+            position,
+            network: self.network.clone(),
+            consensus: self.consensus.clone(),
+            pool: self.pool.clone(),
+            senders: Arc::clone(&self.senders),
+            reader: self.database.reader(),
+        }
+    }
+}

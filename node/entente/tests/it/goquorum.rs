@@ -1,0 +1,160 @@
+//! A chain that a real GoQuorum network made: taken in, answered for, and written out again.
+
+use crate::{
+    http::{self, call, wait_for},
+    network::{ENTENTE, free_ports},
+};
+use serde_json::Value;
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+fn recorded(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/goquorum").join(name)
+}
+
+fn entente(arguments: &[&str]) -> Output {
+    Command::new(ENTENTE).args(arguments).output().expect("entente runs")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a readable path")
+}
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Fields that Entente answers differently on purpose, with the reason.
+const DIFFERENCES: &[(&str, &str, &str)] = &[
+    (
+        "eth_getTransactionByHash",
+        "isPrivate",
+        "GoQuorum marks private transactions; they come with the private transaction manager",
+    ),
+    (
+        "eth_getTransactionReceipt",
+        "isPrivacyMarkerTransaction",
+        "GoQuorum marks private transactions; they come with the private transaction manager",
+    ),
+];
+
+#[test]
+fn a_qbft_chain_of_goquorum_is_imported_answered_for_and_exported_again() {
+    let source = recorded("qbft-4");
+    let folder = tempfile::tempdir().expect("folder");
+    let data = folder.path().join("data");
+    let genesis = source.join("genesis.json");
+    let chain = source.join("chain.rlp");
+    let output = entente(&[
+        "import",
+        "--genesis",
+        text(&genesis),
+        "--data",
+        text(&data),
+        text(&chain),
+    ]);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && stdout.contains("imported 36 blocks, head 36 0x"),
+        "{stdout}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+
+    let exported = folder.path().join("exported.rlp");
+    let output = entente(&["export", "--data", text(&data), text(&exported)]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        std::fs::read(&exported).expect("exported"),
+        std::fs::read(&chain).expect("recorded"),
+        "the exported bytes differ from the recorded ones"
+    );
+
+    let output = entente(&["db", "check", "--data", text(&data)]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+
+    let port = free_ports();
+    let log = std::fs::File::create(folder.path().join("log")).expect("log");
+    let _node = Running(
+        Command::new(ENTENTE)
+            .args(["run", "--set", &format!("data_dir={}", text(&data))])
+            .args(["--set", &format!("genesis={}", text(&genesis))])
+            .args(["--set", &format!("rpc.listen=127.0.0.1:{port}")])
+            .args(["--set", &format!("p2p.listen=127.0.0.1:{}", port + 1)])
+            .args(["--set", "rpc.namespaces=[\"eth\",\"net\",\"web3\",\"istanbul\"]"])
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("entente starts"),
+    );
+    wait_for("the node to answer", Duration::from_secs(20), || {
+        match http::head(port) {
+            Ok(head) => Some(head),
+            Err(_) => None,
+        }
+    });
+    let answers = std::fs::read_to_string(source.join("answers.jsonl")).expect("answers");
+    let mut wrong = Vec::new();
+    let mut asked = 0;
+    for line in answers.lines() {
+        let question: Value = serde_json::from_str(line).expect("JSON");
+        let method = question["method"].as_str().expect("method");
+        let got = call(port, method, question["params"].clone());
+        asked += 1;
+        match got {
+            Ok(got) => {
+                differences(method, "", &question["result"], &got, &mut |path, expected, got| {
+                    wrong.push(format!(
+                        "{method} {} {path}: expected {expected}, got {got}",
+                        question["params"]
+                    ));
+                });
+            }
+            Err(error) => wrong.push(format!("{method} {}: {error}", question["params"])),
+        }
+    }
+    println!("{asked} recorded answers compared");
+    assert!(asked > 300);
+    assert!(
+        wrong.is_empty(),
+        "{} differences:\n{}",
+        wrong.len(),
+        wrong.iter().take(20).cloned().collect::<Vec<_>>().join("\n")
+    );
+}
+
+/// Reports every field of the recorded answer that differs; fields that only we give are fine.
+fn differences(
+    method: &str,
+    path: &str,
+    expected: &Value,
+    got: &Value,
+    report: &mut dyn FnMut(&str, &Value, &Value),
+) {
+    match (expected, got) {
+        (Value::Object(expected), Value::Object(got)) => {
+            for (key, value) in expected {
+                if DIFFERENCES.iter().any(|(on, field, _)| *on == method && field == key) {
+                    continue;
+                }
+                let path = format!("{path}.{key}");
+                differences(method, &path, value, got.get(key).unwrap_or(&Value::Null), report);
+            }
+        }
+        (Value::Array(expected), Value::Array(got)) if expected.len() == got.len() => {
+            for (index, (expected, got)) in expected.iter().zip(got).enumerate() {
+                differences(method, &format!("{path}[{index}]"), expected, got, report);
+            }
+        }
+        (Value::String(expected), Value::String(got)) if expected.eq_ignore_ascii_case(got) => {}
+        (expected, got) if expected == got => {}
+        (expected, got) => report(path, expected, got),
+    }
+}

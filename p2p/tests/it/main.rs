@@ -1,0 +1,7 @@
+//! Whole nodes against each other on the loopback interface.
+
+mod admission;
+mod exchange;
+mod hostile;
+mod net;
+mod sessions;

@@ -1,0 +1,138 @@
+//! The table of every method and how it is run.
+
+mod admin;
+mod blocks;
+mod calls;
+mod chain;
+mod debug;
+mod fees;
+mod filters;
+mod state;
+mod transactions;
+mod txpool;
+mod validators;
+
+pub(crate) use calls::call_error;
+
+use crate::{
+    Namespace,
+    backend::BoxFuture,
+    context::Service,
+    error::{Answer, RpcError},
+    params::Params,
+};
+use jsonrpsee::{
+    RpcModule,
+    core::RegisterMethodError,
+    server::ConnectionId,
+    types::ErrorObjectOwned,
+};
+use std::sync::Arc;
+
+/// Where a method runs.
+#[derive(Clone, Copy)]
+enum Run {
+    /// On the connection's thread: microseconds, at most one read of the database.
+    Inline(fn(&Service, &Params) -> Answer),
+    /// On a blocking thread, when its turn has come.
+    Heavy(fn(&Service, &Params) -> Answer),
+    /// Waits for another task of the node.
+    Waits(fn(Arc<Service>, Params) -> BoxFuture<Answer>),
+}
+
+/// One method.
+#[derive(Clone, Copy)]
+struct Method {
+    name: &'static str,
+    /// Most parameters it takes.
+    most: usize,
+    run: Run,
+}
+
+const fn inline(name: &'static str, most: usize, run: fn(&Service, &Params) -> Answer) -> Method {
+    Method { name, most, run: Run::Inline(run) }
+}
+
+const fn heavy(name: &'static str, most: usize, run: fn(&Service, &Params) -> Answer) -> Method {
+    Method { name, most, run: Run::Heavy(run) }
+}
+
+const fn waits(
+    name: &'static str,
+    most: usize,
+    run: fn(Arc<Service>, Params) -> BoxFuture<Answer>,
+) -> Method {
+    Method { name, most, run: Run::Waits(run) }
+}
+
+fn table() -> impl Iterator<Item = &'static Method> {
+    [
+        chain::METHODS,
+        state::METHODS,
+        blocks::METHODS,
+        transactions::METHODS,
+        fees::METHODS,
+        calls::METHODS,
+        filters::METHODS,
+        txpool::METHODS,
+        validators::METHODS,
+        admin::METHODS,
+        debug::METHODS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Registers the methods of the namespaces that are switched on.
+pub(crate) fn register(
+    service: &Arc<Service>,
+) -> Result<RpcModule<Service>, RegisterMethodError> {
+    let mut module = RpcModule::from_arc(Arc::clone(service));
+    for method in table() {
+        if is_offered(method.name, &service.namespaces) {
+            add(&mut module, *method)?;
+        }
+    }
+    Ok(module)
+}
+
+/// `rpc_modules` is always there: it tells which namespaces are.
+fn is_offered(name: &str, namespaces: &[Namespace]) -> bool {
+    let prefix = name.split('_').next().unwrap_or_default();
+    prefix == "rpc" || namespaces.iter().any(|namespace| namespace.prefix() == prefix)
+}
+
+fn add(
+    module: &mut RpcModule<Service>,
+    method: Method,
+) -> Result<(), RegisterMethodError> {
+    let Method { name, most, run } = method;
+    let read = move |raw: Option<&str>, connection: Option<&ConnectionId>| {
+        let mut params = Params::parse(raw)?;
+        params.at_most(most)?;
+        params.connection = connection.map_or(0, |id| id.0);
+        Ok::<_, RpcError>(params)
+    };
+    match run {
+        Run::Inline(run) => module.register_method(name, move |raw, service, extensions| {
+            let params = read(raw.as_str(), extensions.get())?;
+            run(service, &params).map_err(ErrorObjectOwned::from)
+        })?,
+        Run::Heavy(run) => {
+            module.register_async_method(name, move |raw, service, extensions| async move {
+                let params = read(raw.as_str(), extensions.get())?;
+                service
+                    .run_heavy(move |service| run(service, &params))
+                    .await
+                    .map_err(ErrorObjectOwned::from)
+            })?
+        }
+        Run::Waits(run) => {
+            module.register_async_method(name, move |raw, service, extensions| async move {
+                let params = read(raw.as_str(), extensions.get())?;
+                run(service, params).await.map_err(ErrorObjectOwned::from)
+            })?
+        }
+    };
+    Ok(())
+}

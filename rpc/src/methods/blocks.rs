@@ -1,0 +1,116 @@
+//! Blocks and headers.
+
+use super::{Method, heavy, inline};
+use crate::{
+    context::Service,
+    error::{Answer, RpcError},
+    params::{BlockSpec, Params},
+    types::{BlockView, HeaderView, place_receipts},
+};
+use alloy_primitives::U64;
+use entente_chain::{BlockNumber, RecoveredBlock};
+use std::sync::Arc;
+
+pub(super) const METHODS: &[Method] = &[
+    heavy("eth_getBlockByNumber", 2, block_by_number),
+    heavy("eth_getBlockByHash", 2, block_by_hash),
+    inline("eth_getHeaderByNumber", 1, header_by_number),
+    inline("eth_getHeaderByHash", 1, header_by_hash),
+    heavy("eth_getBlockTransactionCountByNumber", 1, transaction_count_by_number),
+    heavy("eth_getBlockTransactionCountByHash", 1, transaction_count_by_hash),
+    heavy("eth_getUncleCountByBlockNumber", 1, uncle_count_by_number),
+    heavy("eth_getUncleCountByBlockHash", 1, uncle_count_by_hash),
+    // Committed blocks of our engines have no uncles; explorers expect null, not an error.
+    inline("eth_getUncleByBlockNumberAndIndex", 2, |service, _| service.answer(&())),
+    inline("eth_getUncleByBlockHashAndIndex", 2, |service, _| service.answer(&())),
+    heavy("eth_getBlockReceipts", 1, block_receipts),
+];
+
+/// The height of a block that is there.
+pub(super) fn resolve(
+    service: &Service,
+    block: BlockSpec,
+) -> Result<Option<BlockNumber>, RpcError> {
+    let reader = &service.context.reader;
+    Ok(match block {
+        BlockSpec::Latest | BlockSpec::Pending => Some(reader.head().header.number),
+        BlockSpec::Earliest => Some(0),
+        BlockSpec::Number(number) => Some(number).filter(|_| number <= reader.head().header.number),
+        BlockSpec::Hash(hash) => reader.number(hash)?,
+    })
+}
+
+/// A block by any name, if it is there.
+pub(super) fn find(
+    service: &Service,
+    block: BlockSpec,
+) -> Result<Option<Arc<RecoveredBlock>>, RpcError> {
+    match resolve(service, block)? {
+        Some(number) => Ok(service.context.reader.block(number)?),
+        None => Ok(None),
+    }
+}
+
+fn answer_block(service: &Service, block: BlockSpec, whole: bool) -> Answer {
+    let Some(block) = find(service, block)? else { return service.answer(&()) };
+    let total = service.context.reader.total_difficulty(block.header.number)?;
+    service.answer(&BlockView::new(&block, total, whole))
+}
+
+fn block_by_number(service: &Service, params: &Params) -> Answer {
+    answer_block(service, params.required_block(0)?, params.boolean(1)?)
+}
+
+fn block_by_hash(service: &Service, params: &Params) -> Answer {
+    answer_block(service, BlockSpec::Hash(params.hash(0)?), params.boolean(1)?)
+}
+
+fn answer_header(service: &Service, block: BlockSpec) -> Answer {
+    let reader = &service.context.reader;
+    let Some(number) = resolve(service, block)? else { return service.answer(&()) };
+    let Some(header) = reader.header(number)? else { return service.answer(&()) };
+    service.answer(&HeaderView::new(&header, reader.total_difficulty(number)?))
+}
+
+fn header_by_number(service: &Service, params: &Params) -> Answer {
+    answer_header(service, params.required_block(0)?)
+}
+
+fn header_by_hash(service: &Service, params: &Params) -> Answer {
+    answer_header(service, BlockSpec::Hash(params.hash(0)?))
+}
+
+fn answer_count(
+    service: &Service,
+    block: BlockSpec,
+    count: fn(&RecoveredBlock) -> usize,
+) -> Answer {
+    service.answer(&find(service, block)?.map(|block| U64::from(count(&block))))
+}
+
+fn transaction_count_by_number(service: &Service, params: &Params) -> Answer {
+    answer_count(service, params.required_block(0)?, |block| block.transactions().len())
+}
+
+fn transaction_count_by_hash(service: &Service, params: &Params) -> Answer {
+    answer_count(service, BlockSpec::Hash(params.hash(0)?), |block| block.transactions().len())
+}
+
+fn uncle_count_by_number(service: &Service, params: &Params) -> Answer {
+    answer_count(service, params.required_block(0)?, |block| block.body.ommers.len())
+}
+
+fn uncle_count_by_hash(service: &Service, params: &Params) -> Answer {
+    answer_count(service, BlockSpec::Hash(params.hash(0)?), |block| block.body.ommers.len())
+}
+
+fn block_receipts(service: &Service, params: &Params) -> Answer {
+    let Some(block) = find(service, params.required_block(0)?)? else {
+        return service.answer(&());
+    };
+    let receipts = service.context.reader.receipts(block.header.number)?.unwrap_or_default();
+    let views: Vec<_> = place_receipts(&block, &receipts)
+        .map(|placed| placed.view(&service.context.spec))
+        .collect();
+    service.answer(&views)
+}

@@ -1,0 +1,4 @@
+//! What stands between a socket and a method.
+
+pub(crate) mod calls;
+pub(crate) mod http;

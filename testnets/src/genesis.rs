@@ -1,0 +1,66 @@
+//! The genesis of a test network.
+
+use crate::{
+    accounts::{DEV_BALANCE_ETHER, dev_accounts},
+    error::TestnetError,
+    options::{TestnetEngine, TestnetOptions},
+};
+use alloy_primitives::{Address, U256, utils::Unit};
+use entente_chain::genesis::{Genesis, GenesisBuilder};
+
+/// The genesis file of a network with these validators. Read back once, so that a network that no
+/// node could start from is not made.
+pub(crate) fn build(
+    options: &TestnetOptions,
+    validators: Vec<Address>,
+) -> Result<String, TestnetError> {
+    let balance = U256::from(DEV_BALANCE_ETHER) * Unit::ETHER.wei();
+    let accounts = dev_accounts().into_iter().map(|account| (account.address, balance)).collect();
+    let json = match options.engine {
+        TestnetEngine::Ibft => GenesisBuilder {
+            accounts,
+            block_period_ms: options.block_period.millis(),
+            gas_limit: options.gas_limit,
+            ..GenesisBuilder::new(options.chain_id, validators)
+        }
+        .to_json(),
+    };
+    Genesis::parse(json.as_bytes()).map_err(|cause| TestnetError::Genesis(cause.to_string()))?;
+    Ok(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::BlockPeriod;
+    use alloy_primitives::address;
+
+    #[test]
+    fn genesis_says_what_the_options_say() {
+        let options = TestnetOptions {
+            chain_id: 4242,
+            gas_limit: 30_000_000,
+            block_period: BlockPeriod::Every(250),
+            ..TestnetOptions::new("x")
+        };
+        let validators = vec![Address::repeat_byte(2), Address::repeat_byte(1)];
+        let json = build(&options, validators).unwrap();
+        let genesis = Genesis::parse(json.as_bytes()).unwrap();
+        assert_eq!(genesis.spec.chain_id, 4242);
+        assert_eq!(genesis.spec.genesis_rules.block_period_ms, 250);
+        assert_eq!(genesis.header.header().gas_limit, 30_000_000);
+        assert_eq!(genesis.validators, [Address::repeat_byte(1), Address::repeat_byte(2)]);
+        let funded = address!("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
+        let ether = genesis.alloc[&funded].balance / Unit::ETHER.wei();
+        assert_eq!(ether, U256::from(DEV_BALANCE_ETHER));
+    }
+
+    #[test]
+    fn blocks_on_demand_are_in_the_genesis() {
+        let options =
+            TestnetOptions { block_period: BlockPeriod::OnDemand, ..TestnetOptions::new("x") };
+        let json = build(&options, vec![Address::repeat_byte(1)]).unwrap();
+        let genesis = Genesis::parse(json.as_bytes()).unwrap();
+        assert_eq!(genesis.spec.genesis_rules.block_period_ms, 0);
+    }
+}
