@@ -4,11 +4,7 @@
 use crate::{context::Service, error::RpcError, methods::call_error};
 use alloy_primitives::{Address, Bytes, TxKind};
 use alloy_rpc_types_eth::TransactionRequest;
-use entente_chain::{
-    BlockNumber, ValidatorSet,
-    limits::VALIDATORS_MAX,
-    votes::VoteTally,
-};
+use entente_chain::{BlockNumber, ValidatorSet, limits::VALIDATORS_MAX, votes::VoteTally};
 use entente_evm::CallContext;
 
 /// `getValidators()`.
@@ -16,10 +12,7 @@ const SELECTOR: [u8; 4] = [0xb7, 0xab, 0x4d, 0xb5];
 const WORD: usize = 32;
 
 /// The validators after a block, without votes: a contract knows none.
-pub(crate) fn tally_after(
-    service: &Service,
-    number: BlockNumber,
-) -> Result<VoteTally, RpcError> {
+pub(crate) fn tally_after(service: &Service, number: BlockNumber) -> Result<VoteTally, RpcError> {
     let context = &service.context;
     let header = context.reader.header(number)?.ok_or_else(RpcError::header_not_found)?;
     let state = context.states.at(number)?;

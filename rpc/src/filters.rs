@@ -3,8 +3,8 @@
 
 use crate::{
     RpcLimits,
-    error::{Answer, RpcError},
     context::Service,
+    error::{Answer, RpcError},
     log_query::{LogCriteria, LogFilter, LogRange, find_in_span, find_logs},
     params::BlockSpec,
 };

@@ -26,7 +26,9 @@ pub(crate) fn page(service: &Service, path: &str, query: Option<&str>) -> Option
         judge(&readiness, query, (peers, behind))
     };
     Some(match path {
-        "/livez" => Page { status: StatusCode::OK, content_type: JSON, body: "{\"ok\":true}".into() },
+        "/livez" => {
+            Page { status: StatusCode::OK, content_type: JSON, body: "{\"ok\":true}".into() }
+        }
         "/liveness" => besu(true),
         "/readyz" => {
             let problems = ready("peers", "blocks_behind");
@@ -97,10 +99,7 @@ mod tests {
         let problems = judge(&readiness, "peers=2&blocks_behind=3", ("peers", "blocks_behind"));
         assert_eq!(
             problems,
-            [
-                "1 peers, at least 2 expected",
-                "5 blocks behind the best peer, at most 3 expected"
-            ]
+            ["1 peers, at least 2 expected", "5 blocks behind the best peer, at most 3 expected"]
         );
         assert!(judge(&readiness, "blocks_behind=5", ("peers", "blocks_behind")).is_empty());
     }

@@ -53,20 +53,21 @@ impl LogFilter {
         let Value::Object(fields) = value else { return Err(wrong("not a filter object".into())) };
         let given = |name: &str| fields.get(name).filter(|value| !value.is_null());
         let block = |name: &str| {
-            let parse = |value| parse_block(value).map_err(|cause| wrong(format!("{name}: {cause}")));
+            let parse =
+                |value| parse_block(value).map_err(|cause| wrong(format!("{name}: {cause}")));
             given(name).map(parse).transpose()
         };
         let range = match given("blockHash") {
             None => LogRange::Span(block("fromBlock")?, block("toBlock")?),
             Some(_) if given("fromBlock").is_some() || given("toBlock").is_some() => {
-                let text = "cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other";
+                let text =
+                    "cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other";
                 return Err(wrong(text.into()));
             }
-            Some(hash) => {
-                LogRange::Block(parse_text(hash, parse_hash).map_err(|cause| {
-                    wrong(format!("blockHash: {cause}"))
-                })?)
-            }
+            Some(hash) => LogRange::Block(
+                parse_text(hash, parse_hash)
+                    .map_err(|cause| wrong(format!("blockHash: {cause}")))?,
+            ),
         };
         let addresses = match given("address") {
             None => Vec::new(),
@@ -188,8 +189,12 @@ pub(crate) fn find_in_span(
     if from > to {
         return Ok(Vec::new());
     }
-    let mut search =
-        Search { service, criteria, deadline: Instant::now() + service.limits.logs_time, found: vec![] };
+    let mut search = Search {
+        service,
+        criteria,
+        deadline: Instant::now() + service.limits.logs_time,
+        found: vec![],
+    };
     if criteria.is_unfiltered() {
         check_span(&service.limits, from, to)?;
         for number in from..=to {

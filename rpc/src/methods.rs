@@ -22,10 +22,7 @@ use crate::{
     params::Params,
 };
 use jsonrpsee::{
-    RpcModule,
-    core::RegisterMethodError,
-    server::ConnectionId,
-    types::ErrorObjectOwned,
+    RpcModule, core::RegisterMethodError, server::ConnectionId, types::ErrorObjectOwned,
 };
 use std::sync::Arc;
 
@@ -84,9 +81,7 @@ fn table() -> impl Iterator<Item = &'static Method> {
 }
 
 /// Registers the methods of the namespaces that are switched on.
-pub(crate) fn register(
-    service: &Arc<Service>,
-) -> Result<RpcModule<Service>, RegisterMethodError> {
+pub(crate) fn register(service: &Arc<Service>) -> Result<RpcModule<Service>, RegisterMethodError> {
     let mut module = RpcModule::from_arc(Arc::clone(service));
     for method in table() {
         if is_offered(method.name, &service.namespaces) {
@@ -102,10 +97,7 @@ fn is_offered(name: &str, namespaces: &[Namespace]) -> bool {
     prefix == "rpc" || namespaces.iter().any(|namespace| namespace.prefix() == prefix)
 }
 
-fn add(
-    module: &mut RpcModule<Service>,
-    method: Method,
-) -> Result<(), RegisterMethodError> {
+fn add(module: &mut RpcModule<Service>, method: Method) -> Result<(), RegisterMethodError> {
     let Method { name, most, run } = method;
     let read = move |raw: Option<&str>, connection: Option<&ConnectionId>| {
         let mut params = Params::parse(raw)?;

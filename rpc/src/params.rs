@@ -48,9 +48,9 @@ impl Params {
     /// Refuses more parameters than a method takes.
     pub(crate) fn at_most(&self, count: usize) -> Result<(), RpcError> {
         match self.values.len() > count {
-            true => Err(RpcError::InvalidParams(format!(
-                "too many arguments, want at most {count}"
-            ))),
+            true => {
+                Err(RpcError::InvalidParams(format!("too many arguments, want at most {count}")))
+            }
             false => Ok(()),
         }
     }
@@ -131,9 +131,7 @@ impl Params {
     pub(crate) fn block(&self, index: usize) -> Result<BlockSpec, RpcError> {
         match self.optional::<Value>(index)? {
             None => Ok(BlockSpec::Latest),
-            Some(value) => {
-                parse_block(&value).map_err(|cause| RpcError::argument(index, cause))
-            }
+            Some(value) => parse_block(&value).map_err(|cause| RpcError::argument(index, cause)),
         }
     }
 
@@ -205,7 +203,10 @@ pub(crate) fn parse_u64(text: &str) -> Result<u64, String> {
 pub(crate) fn parse_slot(text: &str) -> Result<U256, String> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
     if digits.len() > 64 {
-        return Err(format!("hex string too long, want at most 32 bytes, have {}", digits.len() / 2));
+        return Err(format!(
+            "hex string too long, want at most 32 bytes, have {}",
+            digits.len() / 2
+        ));
     }
     if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Err("invalid hex string".into());

@@ -72,11 +72,7 @@ fn refused(error: &TransactionError) -> RpcError {
     RpcError::Refused(error.to_string())
 }
 
-async fn serve(
-    mut jobs: mpsc::Receiver<Job>,
-    rules: Arc<SendRules>,
-    backend: Arc<dyn Backend>,
-) {
+async fn serve(mut jobs: mpsc::Receiver<Job>, rules: Arc<SendRules>, backend: Arc<dyn Backend>) {
     let mut batch = Vec::with_capacity(POOL_BATCH);
     while jobs.recv_many(&mut batch, POOL_BATCH).await > 0 {
         let (encoded, replies): (Vec<_>, Vec<_>) =
@@ -140,9 +136,9 @@ impl SendRules {
     fn check_chain(&self, transaction: &RecoveredTransaction) -> Result<(), RpcError> {
         let want = self.spec.chain_id;
         match transaction.chain_id() {
-            Some(have) if have != want => Err(RpcError::Refused(format!(
-                "invalid chain id: have {have}, want {want}"
-            ))),
+            Some(have) if have != want => {
+                Err(RpcError::Refused(format!("invalid chain id: have {have}, want {want}")))
+            }
             None if !self.allow_unprotected => Err(RpcError::Refused(
                 "only replay-protected (EIP-155) transactions allowed over RPC".into(),
             )),

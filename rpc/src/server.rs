@@ -144,9 +144,8 @@ fn service(config: &RpcConfig, context: Context) -> Service {
 }
 
 fn methods(service: &Arc<Service>) -> Result<Methods, RpcStartError> {
-    let failed = |cause: jsonrpsee::server::RegisterMethodError| {
-        RpcStartError::Methods(cause.to_string())
-    };
+    let failed =
+        |cause: jsonrpsee::server::RegisterMethodError| RpcStartError::Methods(cause.to_string());
     let mut module = methods::register(service).map_err(failed)?;
     subscriptions::register(&mut module).map_err(failed)?;
     Ok(module.into())

@@ -15,9 +15,7 @@ use entente_chain::RecoveredTransaction;
 use jsonrpsee::{
     RpcModule,
     core::{server::SubscriptionCloseResponse, traits::IdProvider},
-    server::{
-        PendingSubscriptionSink, RegisterMethodError, SubscriptionSink,
-    },
+    server::{PendingSubscriptionSink, RegisterMethodError, SubscriptionSink},
     types::SubscriptionId,
 };
 use serde::Serialize;
@@ -58,7 +56,9 @@ pub(crate) fn register(module: &mut RpcModule<Service>) -> Result<(), RegisterMe
 enum Wanted {
     Heads,
     Logs(LogCriteria),
-    Pending { whole: bool },
+    Pending {
+        whole: bool,
+    },
     /// A committed head is all there is to say about syncing while the node serves requests.
     Syncing,
 }
@@ -72,13 +72,16 @@ impl Wanted {
             "newPendingTransactions" => Ok(Self::Pending { whole: params.boolean(1)? }),
             "syncing" => Ok(Self::Syncing),
             "logs" => {
-                let filter = params.optional(1)?.unwrap_or_else(|| Value::Object(Default::default()));
+                let filter =
+                    params.optional(1)?.unwrap_or_else(|| Value::Object(Default::default()));
                 let filter = LogFilter::parse(&filter, &service.limits, 1)?;
                 Ok(Self::Logs(filter.criteria))
             }
             other => {
                 let other: String = other.chars().take(64).collect();
-                Err(RpcError::InvalidParams(format!("no \"{other}\" subscription in eth namespace")))
+                Err(RpcError::InvalidParams(format!(
+                    "no \"{other}\" subscription in eth namespace"
+                )))
             }
         }
     }
@@ -115,7 +118,10 @@ async fn serve(
         Wanted::Logs(criteria) => {
             drop(transactions);
             feed.run(heads, move |head: &NewHead, out| {
-                criteria.select(&head.block, &head.receipts).iter().try_for_each(|log| out.push(log))
+                criteria
+                    .select(&head.block, &head.receipts)
+                    .iter()
+                    .try_for_each(|log| out.push(log))
             })
             .await
         }

@@ -234,8 +234,7 @@ impl PlacedReceipt<'_> {
             block_hash: header.hash(),
             block_number: U64::from(header.number),
             // geth names the address also when the creation failed.
-            contract_address: created
-                .then(|| transaction.sender().create(transaction.nonce())),
+            contract_address: created.then(|| transaction.sender().create(transaction.nonce())),
             cumulative_gas_used: U64::from(self.receipt.cumulative_gas_used),
             effective_gas_price: U128::from(
                 transaction.effective_gas_price(header.base_fee_per_gas),

@@ -18,10 +18,7 @@ fn header(service: &Service, number: BlockNumber) -> Result<SealedHeader, RpcErr
 }
 
 /// Validators and open votes after a block, which is there.
-pub(crate) fn tally_after(
-    service: &Service,
-    number: BlockNumber,
-) -> Result<VoteTally, RpcError> {
+pub(crate) fn tally_after(service: &Service, number: BlockNumber) -> Result<VoteTally, RpcError> {
     let spec = &service.context.spec;
     if spec.engine_at(number) != EngineKind::Qbft {
         return Err(RpcError::Refused(format!("block {number} has no header votes")));
@@ -42,10 +39,7 @@ pub(crate) fn tally_after(
 }
 
 /// A tally at or before a block, and the first block that it does not know.
-fn start(
-    service: &Service,
-    number: BlockNumber,
-) -> Result<(VoteTally, BlockNumber), RpcError> {
+fn start(service: &Service, number: BlockNumber) -> Result<(VoteTally, BlockNumber), RpcError> {
     let length = service.context.spec.rules_at(number).epoch_length;
     let epoch = number.checked_rem(length).map_or(0, |since| number - since);
     let broken = |cause: &dyn std::fmt::Display| RpcError::internal(cause);
@@ -60,9 +54,7 @@ fn start(
 }
 
 /// The validators that a header names: those who voted on it.
-pub(crate) fn voters_of(
-    header: &SealedHeader,
-) -> Result<Vec<Address>, RpcError> {
+pub(crate) fn voters_of(header: &SealedHeader) -> Result<Vec<Address>, RpcError> {
     let extra = QbftExtra::decode(&header.extra_data);
     Ok(extra.map_err(|cause| RpcError::Refused(cause.to_string()))?.validators)
 }

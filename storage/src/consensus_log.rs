@@ -132,6 +132,6 @@ mod tests {
         let mut log = ConsensusLog::open(disk.clone(), Durability::Synced).unwrap();
         log.append(records(&["a", "b"])).unwrap();
         let key = [0, 0, 0, 0, 0, 0, 0, 1];
-        assert_eq!(disk.get(Column::ConsensusLog, &key).unwrap().unwrap(), &b"b"[..]);
+        assert_eq!(*disk.get(Column::ConsensusLog, &key).unwrap().unwrap(), b"b"[..]);
     }
 }

@@ -1,7 +1,8 @@
 //! The database of one chain: opens it, stores its genesis, hands out readers and the one writer.
 
 use crate::{
-    Batch, ChainReader, ChainWriter, Column, ConsensusLog, Durability, KeyValue, StateStore, StoreError,
+    Batch, ChainReader, ChainWriter, Column, ConsensusLog, Durability, KeyValue, StateStore,
+    StoreError,
     canonical::{Canonical, Head, Tip},
     chain_writer, schema,
     state_trie::{StateTrie, root_after},
@@ -9,8 +10,7 @@ use crate::{
 };
 use alloy_primitives::{B256, Bytes, keccak256};
 use entente_chain::{
-    Account, AccountChange, BlockBody, RecoveredBlock, StateChanges,
-    ValidatorSet,
+    Account, AccountChange, BlockBody, RecoveredBlock, StateChanges, ValidatorSet,
     genesis::{Genesis, GenesisAccount},
     votes::VoteTally,
 };

@@ -135,6 +135,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// A record that cannot be understood.
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand errors over")]
     pub(crate) fn record(column: Column, key: &[u8], cause: impl ToString) -> Self {
         Self::Record {
             column,

@@ -12,13 +12,26 @@ use entente_chain::{Block, StateReader, genesis::Genesis};
 use rayon::prelude::*;
 use std::{
     collections::BTreeMap,
+    fmt::Display,
     io::{self, Write},
     panic::{AssertUnwindSafe, catch_unwind},
     time::Instant,
 };
 
-/// Cases that do not pass, by the end of their path, and why.
-const EXCEPTIONS: [(&str, &str); 0] = [];
+/// A contract created where an account has storage but neither code nor nonce must fail (EIP-7610).
+/// revm does not check it and `StateReader` cannot tell; only a genesis file can make such accounts.
+const EIP_7610: &str = "EIP-7610: storage without code at the address of a new contract";
+
+/// Cases that do not pass, by a part of their name, and why.
+const EXCEPTIONS: [(&str, &str); 4] = [
+    ("::dynamicAccountOverwriteEmpty_Paris_", EIP_7610),
+    ("::RevertInCreateInInit_Paris_", EIP_7610),
+    ("::InitCollisionParis_", EIP_7610),
+    (
+        "test_tx_selfdestruct_balance_bug[fork_Constantinople-",
+        "EIP-1283: Constantinople runs as Petersburg, which took it out again",
+    ),
+];
 
 enum Outcome {
     Passed,
@@ -64,7 +77,8 @@ fn run(archive: &str) {
         *counts.entry(kind).or_insert(0) += 1;
     }
     let seconds = begin.elapsed().as_secs_f32();
-    writeln!(io::stderr(), "{archive}: {counts:?} in {seconds:.1} s").unwrap();
+    let line = format!("{archive}: {counts:?} in {seconds:.1} s\n");
+    io::stderr().write_all(line.as_bytes()).unwrap();
     assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
 }
 
@@ -119,7 +133,7 @@ fn check_state(case: &Case, state: &dyn StateReader) -> Result<(), String> {
     Ok(())
 }
 
-fn expect<T: PartialEq + std::fmt::Display>(what: &str, got: T, expected: T) -> Result<(), String> {
+fn expect<T: Copy + PartialEq + Display>(what: &str, got: T, expected: T) -> Result<(), String> {
     if got == expected { Ok(()) } else { Err(format!("{what} is {got}, expected {expected}")) }
 }
 

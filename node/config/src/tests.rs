@@ -20,7 +20,7 @@ fn refused(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> String {
     let text = load(file, variables, flags).expect_err("must be refused").to_string();
     text.split_once(':')
         .filter(|(path, _)| path.contains('/'))
-        .map_or(text.clone(), |(_, rest)| rest.into())
+        .map_or_else(|| text.clone(), |(_, rest)| rest.into())
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     consensus_thread::ConsensusInputs,
-    pool_thread::{PoolCommand, PoolHandle, PoolQuery, Shared},
+    pool_handle::{PoolCommand, PoolHandle, PoolQuery, Shared},
     readiness,
     settings::CLIENT_VERSION,
 };
@@ -17,19 +17,19 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{oneshot, watch};
 
 /// Handles to the node's parts.
-pub struct NodeBackend {
+pub(crate) struct NodeBackend {
     /// The pool.
-    pub pool: PoolHandle,
+    pub(crate) pool: PoolHandle,
     /// The network.
-    pub network: NetworkHandle,
+    pub(crate) network: NetworkHandle,
     /// The engine.
-    pub consensus: ConsensusInputs,
+    pub(crate) consensus: ConsensusInputs,
     /// What the engine does.
-    pub status: watch::Receiver<EngineStatus>,
+    pub(crate) status: watch::Receiver<EngineStatus>,
     /// The chain.
-    pub reader: ChainReader,
+    pub(crate) reader: ChainReader,
     /// Renders the metrics page.
-    pub metrics: PrometheusHandle,
+    pub(crate) metrics: PrometheusHandle,
 }
 
 /// What a client hears when the pool's queue is full.
@@ -108,7 +108,16 @@ impl Backend for NodeBackend {
     }
 
     fn consensus_status(&self) -> EngineStatus {
-        self.status.borrow().clone()
+        let mut status = self.status.borrow().clone();
+        let peers = self.network.peers();
+        for validator in &mut status.validators {
+            let offset = peers
+                .iter()
+                .find(|peer| peer.validator == Some(validator.address))
+                .map(|peer| peer.clock_offset_ms);
+            validator.clock_offset = validator.clock_offset.or(offset);
+        }
+        status
     }
 
     fn operate(&self, operation: Operation) -> BoxFuture<Result<(), Rejected>> {

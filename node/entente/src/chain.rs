@@ -30,17 +30,17 @@ struct ExecutedBlock {
 
 /// What became of a commit: everything that listeners need.
 #[derive(Clone, Debug)]
-pub struct CommittedBlock {
+pub(crate) struct CommittedBlock {
     /// The block.
-    pub block: RecoveredBlock,
+    pub(crate) block: RecoveredBlock,
     /// Its receipts.
-    pub receipts: Arc<Vec<Receipt>>,
+    pub(crate) receipts: Arc<Vec<Receipt>>,
     /// Head and validators of the next block.
-    pub position: ChainPosition,
+    pub(crate) position: ChainPosition,
 }
 
 /// Owner of the canonical chain.
-pub struct Chain {
+pub(crate) struct Chain {
     spec: Arc<ChainSpec>,
     rules: HeaderRules,
     executor: Executor,
@@ -57,7 +57,7 @@ impl Chain {
     ///
     /// # Errors
     /// When the database cannot be read or another writer exists.
-    pub fn open(database: &Database, spec: Arc<ChainSpec>) -> Result<Self, ChainError> {
+    pub(crate) fn open(database: &Database, spec: Arc<ChainSpec>) -> Result<Self, ChainError> {
         let reader = database.reader();
         let states = database.states();
         let trie = states.trie_at_head()?;
@@ -73,13 +73,13 @@ impl Chain {
 
     /// The newest committed block.
     #[must_use]
-    pub fn head(&self) -> Arc<Head> {
+    pub(crate) fn head(&self) -> Arc<Head> {
         self.reader.head()
     }
 
     /// Head and validators of the next block.
     #[must_use]
-    pub fn position(&self) -> ChainPosition {
+    pub(crate) fn position(&self) -> ChainPosition {
         ChainPosition { head: self.head().header.clone(), next: self.tally.validators().clone() }
     }
 
@@ -87,7 +87,7 @@ impl Chain {
     ///
     /// # Errors
     /// When the attributes do not fit the head.
-    pub fn template(&self, attributes: &BuildAttributes) -> Result<Header, ChainError> {
+    pub(crate) fn template(&self, attributes: &BuildAttributes) -> Result<Header, ChainError> {
         let head = self.head();
         if attributes.parent != head.header.hash() {
             return Err(ChainError::ParentMissing {
@@ -102,7 +102,7 @@ impl Chain {
     ///
     /// # Errors
     /// When the head moved on, or execution or the database failed.
-    pub fn build(
+    pub(crate) fn build(
         &mut self,
         template: Header,
         time_limit: Duration,
@@ -124,7 +124,7 @@ impl Chain {
 
     /// Checks everything about a proposed block but its commit seals, and keeps what execution
     /// gave.
-    pub fn check(&mut self, block: &RecoveredBlock, unix_seconds: u64) -> Verdict {
+    pub(crate) fn check(&mut self, block: &RecoveredBlock, unix_seconds: u64) -> Verdict {
         if self.executed.iter().any(|known| known.block.hash() == block.hash()) {
             return Verdict::Valid;
         }
@@ -174,7 +174,7 @@ impl Chain {
     ///
     /// # Errors
     /// When the block is not valid on the head or the database failed.
-    pub fn adopt(
+    pub(crate) fn adopt(
         &mut self,
         block: RecoveredBlock,
         unix_seconds: u64,
@@ -183,8 +183,7 @@ impl Chain {
         if !self.executed.iter().any(|known| known.block.hash() == block.hash()) {
             self.execute(&block, &head.header, unix_seconds)?;
         }
-        let position =
-            self.executed.iter().position(|known| known.block.hash() == block.hash());
+        let position = self.executed.iter().position(|known| known.block.hash() == block.hash());
         let Some(ExecutedBlock { receipts, state, .. }) =
             position.and_then(|index| self.executed.remove(index))
         else {
@@ -213,7 +212,7 @@ impl Chain {
     ///
     /// # Errors
     /// When the block breaks a rule or the database failed; the head stays where it was.
-    pub fn import(
+    pub(crate) fn import(
         &mut self,
         block: RecoveredBlock,
         unix_seconds: u64,
@@ -225,7 +224,7 @@ impl Chain {
 
 /// A block hash, short enough for a log line.
 #[must_use]
-pub fn short(hash: B256) -> String {
+pub(crate) fn short(hash: B256) -> String {
     let text = hash.to_string();
     text.get(..10).unwrap_or_default().to_owned()
 }

@@ -8,7 +8,7 @@ use entente_storage::StoreError;
 
 /// See the module.
 #[derive(Debug, thiserror::Error)]
-pub enum ChainError {
+pub(crate) enum ChainError {
     /// A header rule is broken.
     #[error("header: {0}")]
     Header(#[from] HeaderError),
@@ -51,7 +51,7 @@ pub enum ChainError {
 impl ChainError {
     /// Whether the block is at fault, and not this node.
     #[must_use]
-    pub fn is_invalid_block(&self) -> bool {
+    pub(crate) fn is_invalid_block(&self) -> bool {
         match self {
             Self::Header(_) | Self::ExtraData(_) | Self::StateRoot { .. } => true,
             Self::Block(error) => error.is_invalid(),

@@ -5,7 +5,7 @@ use crate::{
     chain::{Chain, CommittedBlock, short},
     clock::Clock,
     consensus_thread::ConsensusInputs,
-    pool_thread::PoolHandle,
+    pool_handle::PoolHandle,
 };
 use crossbeam_channel::Receiver;
 use entente_chain::{RecoveredBlock, limits};
@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Instant};
 use tokio::sync::watch;
 
 /// What the consensus thread asks of the chain.
-pub enum ChainCommand {
+pub(crate) enum ChainCommand {
     /// Build a block on the head.
     Build {
         /// Echoed in the answer.
@@ -40,26 +40,26 @@ pub enum ChainCommand {
 }
 
 /// What the chain thread needs beside the chain.
-pub struct ChainPorts {
+pub(crate) struct ChainPorts {
     /// Answers go here.
-    pub consensus: ConsensusInputs,
+    pub(crate) consensus: ConsensusInputs,
     /// Transactions come from here, heads go there.
-    pub pool: PoolHandle,
+    pub(crate) pool: PoolHandle,
     /// New heads for subscribers.
-    pub events: Events,
+    pub(crate) events: Events,
     /// Announces heads.
-    pub network: NetworkHandle,
+    pub(crate) network: NetworkHandle,
     /// Head and validators, for the admission of messages.
-    pub position: watch::Sender<ChainPosition>,
+    pub(crate) position: watch::Sender<ChainPosition>,
     /// Wall clock.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 /// Runs until [`ChainCommand::Stop`] or until nobody can send commands any more.
 ///
 /// # Errors
 /// When a decided block cannot be committed: the node must stop rather than go on without it.
-pub fn run(
+pub(crate) fn run(
     mut chain: Chain,
     commands: &Receiver<ChainCommand>,
     ports: &ChainPorts,

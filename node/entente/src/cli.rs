@@ -63,7 +63,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(args) => run::run(args),
-        Command::Dev(args) => dev::run(args),
+        Command::Dev(args) => dev::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Testnet(command) => testnet::run(command),
         Command::Account(command) => account::run(command),

@@ -5,32 +5,32 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Monotonic time since the node started, and the wall clock.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     started: Instant,
 }
 
 impl Clock {
     /// Starts counting.
     #[must_use]
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self { started: Instant::now() }
     }
 
     /// Both clocks in milliseconds.
     #[must_use]
-    pub fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         Now { elapsed: millis(self.started.elapsed()), unix: millis(unix_time()) }
     }
 
     /// Seconds since 1970.
     #[must_use]
-    pub fn unix_seconds(&self) -> u64 {
+    pub(crate) fn unix_seconds(&self) -> u64 {
         unix_time().as_secs()
     }
 
     /// The instant that `Now::elapsed` will be this many milliseconds.
     #[must_use]
-    pub fn instant_at(&self, elapsed: u64) -> Instant {
+    pub(crate) fn instant_at(&self, elapsed: u64) -> Instant {
         self.started + Duration::from_millis(elapsed)
     }
 }

@@ -1,8 +1,6 @@
 //! The thread that runs the engine: inputs in, one durable append, actions out.
 
-use crate::{
-    chain_thread::ChainCommand, clock::Clock, evidence, network_ports::NetworkPorts,
-};
+use crate::{chain_thread::ChainCommand, clock::Clock, evidence, network_ports::NetworkPorts};
 use anyhow::Context;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use entente_chain::EnvironmentId;
@@ -21,50 +19,50 @@ const RECORDS_KEPT: u64 = 512;
 
 /// Where inputs for the engine go.
 #[derive(Clone)]
-pub struct ConsensusInputs {
+pub(crate) struct ConsensusInputs {
     sender: Sender<Option<Input>>,
 }
 
 impl ConsensusInputs {
     /// A bounded queue of inputs.
     #[must_use]
-    pub fn bounded(capacity: usize) -> (Self, Receiver<Option<Input>>) {
+    pub(crate) fn bounded(capacity: usize) -> (Self, Receiver<Option<Input>>) {
         let (sender, receiver) = crossbeam_channel::bounded(capacity);
         (Self { sender }, receiver)
     }
 
     /// Waits for room; for inputs that must not be lost. A stopped engine swallows it.
-    pub fn send(&self, input: Input) {
+    pub(crate) fn send(&self, input: Input) {
         drop(self.sender.send(Some(input)));
     }
 
     /// Drops the input when the queue is full: for what the protocol sends again.
-    pub fn offer(&self, input: Input) {
+    pub(crate) fn offer(&self, input: Input) {
         if let Err(TrySendError::Full(_)) = self.sender.try_send(Some(input)) {
             metrics::counter!("entente_consensus_inputs_dropped_total").increment(1);
         }
     }
 
     /// Asks the engine to stop.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         drop(self.sender.send(None));
     }
 }
 
 /// Everything the engine's actions reach.
-pub struct ConsensusPorts {
+pub(crate) struct ConsensusPorts {
     /// The chain thread.
-    pub chain: Sender<ChainCommand>,
+    pub(crate) chain: Sender<ChainCommand>,
     /// The network.
-    pub network: NetworkPorts,
+    pub(crate) network: NetworkPorts,
     /// Answers to refused commands.
-    pub inputs: ConsensusInputs,
+    pub(crate) inputs: ConsensusInputs,
     /// What people and probes see.
-    pub status: watch::Sender<EngineStatus>,
+    pub(crate) status: watch::Sender<EngineStatus>,
 }
 
 /// The engine with its log and its ports.
-pub struct ConsensusThread {
+pub(crate) struct ConsensusThread {
     replica: Replica,
     log: ConsensusLog,
     ports: ConsensusPorts,
@@ -75,7 +73,12 @@ pub struct ConsensusThread {
 impl ConsensusThread {
     /// Joins the parts.
     #[must_use]
-    pub fn new(replica: Replica, log: ConsensusLog, ports: ConsensusPorts, clock: Clock) -> Self {
+    pub(crate) fn new(
+        replica: Replica,
+        log: ConsensusLog,
+        ports: ConsensusPorts,
+        clock: Clock,
+    ) -> Self {
         Self { replica, log, ports, clock, step: Step::default() }
     }
 
@@ -83,7 +86,7 @@ impl ConsensusThread {
     ///
     /// # Errors
     /// When the log cannot be read, or holds what this version does not understand.
-    pub fn recover(
+    pub(crate) fn recover(
         &mut self,
         position: ChainPosition,
         environment: EnvironmentId,
@@ -102,7 +105,7 @@ impl ConsensusThread {
     ///
     /// # Errors
     /// When a record cannot be made durable: what could not be written is not said.
-    pub fn run(&mut self, inputs: &Receiver<Option<Input>>) -> anyhow::Result<()> {
+    pub(crate) fn run(&mut self, inputs: &Receiver<Option<Input>>) -> anyhow::Result<()> {
         while let Some(first) = next_input(&self.replica, inputs, self.clock) {
             let mut committed = false;
             for input in std::iter::once(Some(first)).chain(inputs.try_iter().take(BATCH_MAX)) {
@@ -134,11 +137,7 @@ impl ConsensusThread {
 }
 
 /// The next input, `Wake` at the deadline, or `None` when the node stops.
-fn next_input(
-    replica: &Replica,
-    inputs: &Receiver<Option<Input>>,
-    clock: Clock,
-) -> Option<Input> {
+fn next_input(replica: &Replica, inputs: &Receiver<Option<Input>>, clock: Clock) -> Option<Input> {
     let received = match replica.next_deadline() {
         None => inputs.recv().map_err(|_| RecvTimeoutError::Disconnected),
         Some(deadline) => {
@@ -190,10 +189,9 @@ fn command(ports: &ConsensusPorts, command: ChainCommand) {
     let reason = || "the chain thread is busy".to_owned();
     let answer = match refused.into_inner() {
         ChainCommand::Build { request, .. } => built_failure(request, reason()),
-        ChainCommand::Execute(block) => Input::Executed {
-            block: block.hash(),
-            verdict: Verdict::Unavailable(reason()),
-        },
+        ChainCommand::Execute(block) => {
+            Input::Executed { block: block.hash(), verdict: Verdict::Unavailable(reason()) }
+        }
         ChainCommand::Import { request, .. } => {
             Input::Imported { request, result: Err((0, Verdict::Unavailable(reason()))) }
         }

@@ -8,7 +8,7 @@ use entente_evm::Senders;
 ///
 /// # Errors
 /// In words: not RLP of a block, extraData of another engine, a signature without a sender.
-pub fn block(
+pub(crate) fn block(
     senders: &Senders,
     spec: &ChainSpec,
     bytes: &[u8],
@@ -25,7 +25,7 @@ pub fn block(
 ///
 /// # Errors
 /// As [`block`].
-pub fn recover(
+pub(crate) fn recover(
     senders: &Senders,
     spec: &ChainSpec,
     block: Block,

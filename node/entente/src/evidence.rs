@@ -3,7 +3,7 @@
 use entente_consensus::engine::Evidence;
 
 /// Logs and counts one piece of evidence.
-pub fn record(evidence: &Evidence) {
+pub(crate) fn record(evidence: &Evidence) {
     metrics::counter!("entente_evidence_total").increment(1);
     tracing::error!(
         validator = %evidence.validator,

@@ -9,7 +9,7 @@ use entente_storage::Database;
 ///
 /// # Errors
 /// When a rule of the past would change: names it with both values.
-pub fn accept(database: &Database, given: &Genesis, json: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn accept(database: &Database, given: &Genesis, json: &[u8]) -> anyhow::Result<()> {
     let Some(stored) = database.genesis_json()? else { return Ok(()) };
     if *stored == *json {
         return Ok(());

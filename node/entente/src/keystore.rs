@@ -21,7 +21,7 @@ const PBKDF2_C_MAX: u64 = 10_000_000;
 ///
 /// # Errors
 /// When the file cannot be read, is damaged, or the password is wrong.
-pub fn load(
+pub(crate) fn load(
     path: &Path,
     password: Option<&Zeroizing<String>>,
 ) -> anyhow::Result<Zeroizing<[u8; 32]>> {
@@ -52,9 +52,8 @@ fn decrypt(
         .map_err(|_| anyhow::anyhow!("{}: wrong password or damaged file", path.display()))?;
     let secret = Zeroizing::new(signer.to_bytes().0);
     if let Some(listed) = value.get("address").and_then(Value::as_str) {
-        let address: Address = listed
-            .parse()
-            .with_context(|| format!("{}: address `{listed}`", path.display()))?;
+        let address: Address =
+            listed.parse().with_context(|| format!("{}: address `{listed}`", path.display()))?;
         if address != signer.address() {
             bail!("{}: lists {address} but holds {}", path.display(), signer.address());
         }
@@ -109,7 +108,7 @@ fn check_parameters(keystore: &Value) -> anyhow::Result<()> {
 /// # Errors
 /// When the key is no secp256k1 secret, the address has a file already, or the folder cannot be
 /// written.
-pub fn store(
+pub(crate) fn store(
     folder: &Path,
     secret: &Zeroizing<[u8; 32]>,
     password: &Zeroizing<String>,
@@ -166,13 +165,13 @@ fn create_private_folder(folder: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When the folder exists but cannot be read.
-pub fn list(folder: &Path) -> anyhow::Result<Vec<(Address, PathBuf)>> {
+pub(crate) fn list(folder: &Path) -> anyhow::Result<Vec<(Address, PathBuf)>> {
     if !folder.exists() {
         return Ok(Vec::new());
     }
     let mut found = Vec::new();
-    let entries = std::fs::read_dir(folder)
-        .with_context(|| format!("cannot read {}", folder.display()))?;
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     for entry in entries {
         let path = entry?.path();
         if !path.is_file() {

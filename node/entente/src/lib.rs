@@ -2,23 +2,24 @@
 //!
 //! Start at [`wiring`] for the data flow; the command line is in `main.rs` and `cli`.
 
-pub mod backend;
-pub mod chain;
-pub mod chain_error;
-pub mod chain_thread;
+mod backend;
+mod chain;
+mod chain_error;
+mod chain_thread;
 pub mod cli;
-pub mod clock;
-pub mod consensus_thread;
+mod clock;
+mod consensus_thread;
 mod decode;
 mod evidence;
 mod genesis_change;
-pub mod keystore;
-pub mod logging;
-pub mod network_events;
-pub mod network_ports;
-pub mod pool_thread;
+mod keystore;
+mod logging;
+mod network_events;
+mod network_ports;
+mod pool_handle;
+mod pool_thread;
 mod readiness;
-pub mod secret_file;
-pub mod settings;
+mod secret_file;
+mod settings;
 mod stop;
-pub mod wiring;
+mod wiring;

@@ -4,7 +4,7 @@ use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// One readable line.
     Text,
     /// One JSON object per line.
@@ -15,7 +15,7 @@ pub enum LogFormat {
 ///
 /// # Errors
 /// When the filter cannot be read.
-pub fn start(level: &str, format: LogFormat) -> anyhow::Result<()> {
+pub(crate) fn start(level: &str, format: LogFormat) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(level)
         .map_err(|error| anyhow::anyhow!("log level `{level}`: {error}"))?;
     let builder = tracing_subscriber::fmt()

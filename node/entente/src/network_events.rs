@@ -4,7 +4,7 @@
 
 use crate::{
     consensus_thread::ConsensusInputs,
-    pool_thread::{PoolCommand, PoolHandle},
+    pool_handle::{PoolCommand, PoolHandle},
 };
 use alloy_primitives::Bytes;
 use alloy_rlp::Decodable;
@@ -29,21 +29,21 @@ const REQUESTS_SERVED: usize = 4;
 
 /// What the event tasks need.
 #[derive(Clone)]
-pub struct EventPorts {
+pub(crate) struct EventPorts {
     /// The environment that messages must name.
-    pub environment: EnvironmentId,
+    pub(crate) environment: EnvironmentId,
     /// Head and validators of the next block.
-    pub position: watch::Receiver<ChainPosition>,
+    pub(crate) position: watch::Receiver<ChainPosition>,
     /// The network, to penalise.
-    pub network: NetworkHandle,
+    pub(crate) network: NetworkHandle,
     /// The engine.
-    pub consensus: ConsensusInputs,
+    pub(crate) consensus: ConsensusInputs,
     /// The pool.
-    pub pool: PoolHandle,
+    pub(crate) pool: PoolHandle,
     /// Recovered senders.
-    pub senders: Arc<Senders>,
+    pub(crate) senders: Arc<Senders>,
     /// Blocks to serve.
-    pub reader: ChainReader,
+    pub(crate) reader: ChainReader,
 }
 
 /// Starts the threads that decode frames and the task that serves blocks. They end when the
@@ -51,7 +51,7 @@ pub struct EventPorts {
 ///
 /// # Errors
 /// When the operating system gives no thread.
-pub fn start(events: NetworkEvents, ports: EventPorts) -> std::io::Result<()> {
+pub(crate) fn start(events: NetworkEvents, ports: EventPorts) -> std::io::Result<()> {
     let NetworkEvents { mut urgent, mut transactions, requests } = events;
     let admission = ports.clone();
     std::thread::Builder::new().name("admission".into()).spawn(move || {
@@ -87,15 +87,13 @@ fn take_urgent(ports: &EventPorts, event: NetworkEvent) {
     match event {
         NetworkEvent::Frame(frame) => admit(ports, frame.from, &frame.bytes),
         NetworkEvent::Connected(peer) => {
-            tracing::info!(peer = %peer.node, address = %peer.address, "peer connected");
             ports.consensus.send(Input::Peer {
                 node: peer.node,
                 validator: peer.validator,
                 connected: true,
             });
         }
-        NetworkEvent::Disconnected { node, reason } => {
-            tracing::info!(peer = %node, %reason, "peer disconnected");
+        NetworkEvent::Disconnected { node, .. } => {
             ports.consensus.send(Input::Peer { node, validator: None, connected: false });
         }
         NetworkEvent::PeerHead { node, number, hash } => {
@@ -106,8 +104,7 @@ fn take_urgent(ports: &EventPorts, event: NetworkEvent) {
 
 /// A consensus frame: size, decoding, plausible height and signatures before the engine sees it.
 fn admit(ports: &EventPorts, from: NodeId, frame: &Bytes) {
-    let recover =
-        |envelopes| ports.senders.recover(envelopes).map_err(|error| error.to_string());
+    let recover = |envelopes| ports.senders.recover(envelopes).map_err(|error| error.to_string());
     let position = ports.position.borrow().clone();
     let gate = Gate {
         environment: ports.environment,

@@ -1,6 +1,6 @@
 //! What the node's threads say to the network: frames by kind, block requests, scores.
 
-use crate::{consensus_thread::ConsensusInputs, pool_thread::Shared};
+use crate::{consensus_thread::ConsensusInputs, pool_handle::Shared};
 use alloy_primitives::Bytes;
 use entente_chain::{
     ChainSpec, NodeId, block::encode_transactions, limits::TRANSACTIONS_FRAME_BYTES_MAX,
@@ -16,7 +16,7 @@ const PENALTY_POINTS: u32 = 20;
 
 /// The way to the network for threads that are not async.
 #[derive(Clone)]
-pub struct NetworkPorts {
+pub(crate) struct NetworkPorts {
     network: NetworkHandle,
     runtime: Handle,
     senders: Arc<Senders>,
@@ -27,7 +27,7 @@ pub struct NetworkPorts {
 impl NetworkPorts {
     /// Joins the parts; `inputs` hears the answers to block requests.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         network: NetworkHandle,
         runtime: Handle,
         senders: Arc<Senders>,
@@ -38,41 +38,41 @@ impl NetworkPorts {
     }
 
     /// A consensus message for every peer.
-    pub fn broadcast_consensus(&self, frame: &Bytes) {
+    pub(crate) fn broadcast_consensus(&self, frame: &Bytes) {
         self.network.broadcast(Channel::Consensus, frame);
     }
 
     /// A consensus message for one peer.
-    pub fn send_consensus(&self, node: NodeId, frame: Bytes) {
+    pub(crate) fn send_consensus(&self, node: NodeId, frame: Bytes) {
         self.network.send(node, Channel::Consensus, frame);
     }
 
     /// Passes a consensus frame on to peers that may not have it.
-    pub fn relay_consensus(&self, from: NodeId, frame: &Bytes) {
+    pub(crate) fn relay_consensus(&self, from: NodeId, frame: &Bytes) {
         self.network.relay(from, Channel::Consensus, frame);
     }
 
     /// New transactions for every peer.
-    pub fn broadcast_transactions(&self, transactions: &[Shared]) {
+    pub(crate) fn broadcast_transactions(&self, transactions: &[Shared]) {
         for frame in frames(transactions) {
             self.network.broadcast(Channel::Transactions, &frame);
         }
     }
 
     /// A peer's transactions for peers that may not have them.
-    pub fn relay_transactions(&self, from: NodeId, transactions: &[Shared]) {
+    pub(crate) fn relay_transactions(&self, from: NodeId, transactions: &[Shared]) {
         for frame in frames(transactions) {
             self.network.relay(from, Channel::Transactions, &frame);
         }
     }
 
     /// Lowers a peer's score.
-    pub fn penalize(&self, node: NodeId, reason: &'static str) {
+    pub(crate) fn penalize(&self, node: NodeId, reason: &'static str) {
         self.network.penalize(node, PENALTY_POINTS, reason);
     }
 
     /// Asks a peer for blocks; the answer, senders recovered, is an input of the engine.
-    pub fn fetch(&self, request: FetchId, from: NodeId, start: u64, count: u64) {
+    pub(crate) fn fetch(&self, request: FetchId, from: NodeId, start: u64, count: u64) {
         let this = self.clone();
         self.runtime.spawn(async move {
             let answer = this.network.request(from, Request::Blocks { start, count }).await;

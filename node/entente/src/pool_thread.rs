@@ -1,20 +1,20 @@
 //! The thread that owns the transaction pool. Commands are taken many at a time, so that a flood of
 //! small submissions costs one validation pass and one gossip frame.
 
-use crate::{clock::Clock, consensus_thread::ConsensusInputs, network_ports::NetworkPorts};
-use alloy_primitives::{Address, B256};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
-use entente_chain::{
-    NodeId, RecoveredBlock, RecoveredTransaction,
-    limits::{POOL_BATCH, POOL_COMMANDS},
+use crate::{
+    clock::Clock,
+    consensus_thread::ConsensusInputs,
+    network_ports::NetworkPorts,
+    pool_handle::{PoolCommand, PoolQuery, Shared},
 };
+use alloy_primitives::{Address, B256};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use entente_chain::{NodeId, RecoveredBlock, limits::POOL_BATCH};
 use entente_consensus::Input;
-use entente_evm::{Room, SkipReason, TransactionSource};
 use entente_pool::{Inserted, Origin, Pool, PoolError};
 use entente_rpc::{Events, PoolContent, PoolStatus};
 use entente_storage::{ChainReader, StateStore};
 use std::{
-    collections::{BTreeSet, VecDeque},
     ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
@@ -23,196 +23,29 @@ use tokio::sync::oneshot;
 
 /// How often transactions that wait long are offered to peers again.
 const REGOSSIP_INTERVAL: Duration = Duration::from_secs(2);
-/// A build waits this long for the pool before it gives up.
-const BEST_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// One transaction, shared.
-pub type Shared = Arc<RecoveredTransaction>;
-
-/// What may be asked of the pool.
-pub enum PoolCommand {
-    /// Transactions of a client of this node.
-    Submit {
-        /// The transactions.
-        transactions: Vec<Shared>,
-        /// One result per transaction.
-        reply: oneshot::Sender<Vec<Result<B256, PoolError>>>,
-    },
-    /// Transactions of a peer.
-    Received {
-        /// The peer.
-        from: NodeId,
-        /// The transactions.
-        transactions: Vec<Shared>,
-    },
-    /// A new head.
-    Committed(RecoveredBlock),
-    /// Executable transactions for a block.
-    Best {
-        /// Gas of the block.
-        gas: u64,
-        /// Bytes of the block's body.
-        bytes: usize,
-        /// Base fee of the block.
-        base_fee: u64,
-        /// The transactions in order.
-        reply: Sender<Vec<Shared>>,
-    },
-    /// Transactions that a build found not executable.
-    Skipped(Vec<(B256, String)>),
-    /// A look at the pool.
-    Query(PoolQuery),
-    /// End.
-    Stop,
-}
-
-/// Looks at the pool.
-pub enum PoolQuery {
-    /// A waiting transaction.
-    Get(B256, oneshot::Sender<Option<Shared>>),
-    /// The nonce after all executable transactions of a sender.
-    PendingNonce(Address, oneshot::Sender<Option<u64>>),
-    /// How many wait.
-    Status(oneshot::Sender<PoolStatus>),
-    /// Everything, or what one sender has.
-    Content(Option<Address>, oneshot::Sender<PoolContent>),
-}
-
-/// The pool has stopped or does not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the transaction pool does not answer")]
-pub struct PoolStopped;
-
-/// The way to the pool thread.
-#[derive(Clone)]
-pub struct PoolHandle {
-    commands: Sender<PoolCommand>,
-}
-
-impl PoolHandle {
-    /// A bounded queue of commands.
-    #[must_use]
-    pub fn bounded() -> (Self, Receiver<PoolCommand>) {
-        let (commands, receiver) = crossbeam_channel::bounded(POOL_COMMANDS);
-        (Self { commands }, receiver)
-    }
-
-    /// Hands a command over unless the queue is full.
-    ///
-    /// # Errors
-    /// When the pool is overloaded or stopped.
-    pub fn offer(&self, command: PoolCommand) -> Result<(), PoolStopped> {
-        self.commands.try_send(command).map_err(|refused| {
-            if matches!(refused, TrySendError::Full(_)) {
-                metrics::counter!("entente_pool_commands_dropped_total").increment(1);
-            }
-            PoolStopped
-        })
-    }
-
-    /// Tells the pool about a new head; waits for room.
-    pub fn committed(&self, block: RecoveredBlock) {
-        drop(self.commands.send(PoolCommand::Committed(block)));
-    }
-
-    /// Tells the pool what a build could not use.
-    pub fn skipped(&self, skipped: Vec<(B256, String)>) {
-        if !skipped.is_empty() {
-            drop(self.commands.send(PoolCommand::Skipped(skipped)));
-        }
-    }
-
-    /// Ends the pool thread after what was asked before.
-    pub fn stop(&self) {
-        drop(self.commands.send(PoolCommand::Stop));
-    }
-
-    /// Transactions for a block, best first.
-    ///
-    /// # Errors
-    /// When the pool stopped or is silent for long.
-    pub fn best(&self, gas: u64, bytes: usize, base_fee: u64) -> Result<PoolSource, PoolStopped> {
-        let (reply, answer) = crossbeam_channel::bounded(1);
-        self.commands
-            .send(PoolCommand::Best { gas, bytes, base_fee, reply })
-            .map_err(|_| PoolStopped)?;
-        let transactions = answer.recv_timeout(BEST_TIMEOUT).map_err(|_| PoolStopped)?;
-        Ok(PoolSource::new(transactions))
-    }
-}
-
-/// Feeds a build from the pool; a sender whose transaction was skipped is left out of the block.
-pub struct PoolSource {
-    waiting: VecDeque<Shared>,
-    senders_out: BTreeSet<Address>,
-    last: Option<Address>,
-    skipped: Vec<(B256, String)>,
-}
-
-impl PoolSource {
-    fn new(transactions: Vec<Shared>) -> Self {
-        Self {
-            waiting: transactions.into(),
-            senders_out: BTreeSet::new(),
-            last: None,
-            skipped: Vec::new(),
-        }
-    }
-
-    /// What the build could not use, with the reason.
-    #[must_use]
-    pub fn into_skipped(self) -> Vec<(B256, String)> {
-        self.skipped
-    }
-}
-
-impl TransactionSource for PoolSource {
-    fn next(&mut self, room: Room) -> Option<Shared> {
-        while let Some(transaction) = self.waiting.pop_front() {
-            let sender = transaction.sender();
-            if self.senders_out.contains(&sender) {
-                continue;
-            }
-            let gas = alloy_consensus::Transaction::gas_limit(transaction.envelope());
-            if gas > room.gas || transaction.encoded().len() > room.bytes {
-                self.senders_out.insert(sender);
-                continue;
-            }
-            self.last = Some(sender);
-            return Some(transaction);
-        }
-        None
-    }
-
-    fn skipped(&mut self, hash: B256, reason: SkipReason) {
-        self.senders_out.extend(self.last);
-        // One that only did not fit stays in the pool.
-        if !matches!(reason, SkipReason::NoRoom) {
-            self.skipped.push((hash, reason.to_string()));
-        }
-    }
-}
-
 /// What the pool thread needs beside the pool.
-pub struct PoolPorts {
+pub(crate) struct PoolPorts {
     /// The head.
-    pub reader: ChainReader,
+    pub(crate) reader: ChainReader,
     /// The head's state.
-    pub states: StateStore,
+    pub(crate) states: StateStore,
     /// Hears whether transactions wait.
-    pub consensus: ConsensusInputs,
+    pub(crate) consensus: ConsensusInputs,
     /// Gossip.
-    pub network: NetworkPorts,
+    pub(crate) network: NetworkPorts,
     /// Pending transactions for subscribers.
-    pub events: Events,
+    pub(crate) events: Events,
     /// Time.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
 }
+
+/// Where the results of a submission go.
+type Reply = oneshot::Sender<Vec<Result<B256, PoolError>>>;
 
 /// Transactions gathered from many commands, with where they came from.
 #[derive(Default)]
 struct Batch {
-    submitted: Vec<(Vec<Shared>, oneshot::Sender<Vec<Result<B256, PoolError>>>)>,
+    submitted: Vec<(Vec<Shared>, Reply)>,
     received: Vec<(NodeId, Vec<Shared>)>,
     transactions: usize,
 }
@@ -224,7 +57,7 @@ struct PoolThread<'a> {
 }
 
 /// Runs until nobody can send commands any more.
-pub fn run(pool: Pool, commands: &Receiver<PoolCommand>, ports: &PoolPorts) {
+pub(crate) fn run(pool: Pool, commands: &Receiver<PoolCommand>, ports: &PoolPorts) {
     let mut thread = PoolThread { pool, ports, waiting_told: None };
     let mut regossip_at = Instant::now() + REGOSSIP_INTERVAL;
     loop {
@@ -246,11 +79,7 @@ pub fn run(pool: Pool, commands: &Receiver<PoolCommand>, ports: &PoolPorts) {
 
 impl PoolThread<'_> {
     /// Takes a command and those right behind it; submissions are gathered into one insertion.
-    fn take(
-        &mut self,
-        first: PoolCommand,
-        commands: &Receiver<PoolCommand>,
-    ) -> ControlFlow<()> {
+    fn take(&mut self, first: PoolCommand, commands: &Receiver<PoolCommand>) -> ControlFlow<()> {
         let mut batch = Batch::default();
         let mut next = Some(first);
         let mut taken = 0;
@@ -300,11 +129,11 @@ impl PoolThread<'_> {
         match query {
             PoolQuery::Get(hash, reply) => drop(reply.send(self.pool.get(hash))),
             PoolQuery::PendingNonce(address, reply) => {
-                drop(reply.send(self.pool.pending_nonce(address)));
+                let _gone = reply.send(self.pool.pending_nonce(address));
             }
             PoolQuery::Status(reply) => {
                 let (pending, queued) = self.pool.status();
-                drop(reply.send(PoolStatus { pending, queued }));
+                let _gone = reply.send(PoolStatus { pending, queued });
             }
             PoolQuery::Content(sender, reply) => drop(reply.send(self.content(sender))),
         }

@@ -9,7 +9,7 @@ const STALLED_GRACE_MS: u64 = 4_000;
 
 /// Reasons why the node is not ready; empty when it is.
 #[must_use]
-pub fn reasons(status: &EngineStatus, peers: usize, head: u64) -> Vec<String> {
+pub(crate) fn reasons(status: &EngineStatus, peers: usize, head: u64) -> Vec<String> {
     let mut reasons = Vec::new();
     if status.best_peer_head > head.saturating_add(2) {
         reasons.push(format!(
@@ -29,7 +29,7 @@ pub fn reasons(status: &EngineStatus, peers: usize, head: u64) -> Vec<String> {
 
 /// One line that says who is missing when the chain stands still.
 #[must_use]
-pub fn stalled(status: &EngineStatus) -> Option<String> {
+pub(crate) fn stalled(status: &EngineStatus) -> Option<String> {
     let missing: Vec<_> = status
         .validators
         .iter()

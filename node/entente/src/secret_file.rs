@@ -1,8 +1,8 @@
 //! Files that hold secrets: readable by their owner only, bounded, wiped from memory after use.
 
 use anyhow::{Context, bail};
-use std::{fs, io::Read, io::Write, os::unix::fs::OpenOptionsExt, os::unix::fs::PermissionsExt};
 use std::path::Path;
+use std::{fs, io::Read, io::Write, os::unix::fs::OpenOptionsExt, os::unix::fs::PermissionsExt};
 use zeroize::Zeroizing;
 
 /// No key, password or keystore file is larger.
@@ -12,10 +12,9 @@ const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 ///
 /// # Errors
 /// When it is missing, too large, or others may read it.
-pub fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+pub(crate) fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     let file = fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let metadata =
-        file.metadata().with_context(|| format!("cannot inspect {}", path.display()))?;
+    let metadata = file.metadata().with_context(|| format!("cannot inspect {}", path.display()))?;
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         bail!(
@@ -42,7 +41,7 @@ pub fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
 ///
 /// # Errors
 /// When the file exists or cannot be written.
-pub fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -58,7 +57,7 @@ pub fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_password(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+pub(crate) fn read_password(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     let text = read(path)?;
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
 }

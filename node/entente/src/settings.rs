@@ -10,52 +10,53 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
 
 /// How clients and peers see this program.
-pub const CLIENT_VERSION: &str = concat!("Entente/v", env!("CARGO_PKG_VERSION"), "/linux/rust");
+pub(crate) const CLIENT_VERSION: &str =
+    concat!("Entente/v", env!("CARGO_PKG_VERSION"), "/linux/rust");
 
 /// Everything that a node needs to start.
-pub struct NodeSettings {
+pub(crate) struct NodeSettings {
     /// The genesis file, checked.
-    pub genesis: Genesis,
+    pub(crate) genesis: Genesis,
     /// Its bytes, kept in the database.
-    pub genesis_json: Vec<u8>,
+    pub(crate) genesis_json: Vec<u8>,
     /// Folder of the database.
-    pub database: PathBuf,
+    pub(crate) database: PathBuf,
     /// How the database is opened.
-    pub storage: StorageOptions,
+    pub(crate) storage: StorageOptions,
     /// The validator's key, if this node has one.
-    pub signer: Option<SealSigner>,
+    pub(crate) signer: Option<SealSigner>,
     /// The network.
-    pub network: NetworkSettings,
+    pub(crate) network: NetworkSettings,
     /// The RPC server, if this node has one.
-    pub rpc: Option<RpcConfig>,
+    pub(crate) rpc: Option<RpcConfig>,
     /// Bounds of the pool.
-    pub pool: PoolLimits,
+    pub(crate) pool: PoolLimits,
     /// First 32 bytes of extraData in our blocks.
-    pub vanity: B256,
+    pub(crate) vanity: B256,
     /// Renders the metrics page.
-    pub metrics: PrometheusHandle,
+    pub(crate) metrics: PrometheusHandle,
 }
 
 /// The node's place in the network.
-pub struct NetworkSettings {
+pub(crate) struct NetworkSettings {
     /// The node's identity.
-    pub key: NodeKey,
+    pub(crate) key: NodeKey,
     /// Where to listen.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// Whom to dial.
-    pub peers: Vec<PeerAddress>,
+    pub(crate) peers: Vec<PeerAddress>,
     /// Who may connect; `None`: whoever knows the environment.
-    pub allowed: Option<BTreeSet<NodeId>>,
+    pub(crate) allowed: Option<BTreeSet<NodeId>>,
     /// Key that every node of the environment shares.
-    pub pre_shared_key: Option<[u8; 32]>,
+    pub(crate) pre_shared_key: Option<[u8; 32]>,
     /// Most peers.
-    pub max_peers: usize,
+    pub(crate) max_peers: usize,
 }
 
 impl NetworkSettings {
     /// The network of an environment, with the proof of our validator address.
     #[must_use]
-    pub fn config(
+    pub(crate) fn config(
         &self,
         environment: EnvironmentId,
         chain_id: u64,

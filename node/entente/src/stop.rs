@@ -3,14 +3,14 @@
 use tokio::sync::mpsc;
 
 /// Hears of the first part that failed.
-pub struct Stop {
+pub(crate) struct Stop {
     sender: StopHandle,
     receiver: mpsc::Receiver<String>,
 }
 
 /// Held by every part that the node cannot live without.
 #[derive(Clone)]
-pub struct StopHandle {
+pub(crate) struct StopHandle {
     sender: mpsc::Sender<String>,
 }
 
@@ -24,19 +24,19 @@ impl Default for Stop {
 impl Stop {
     /// A handle for a part.
     #[must_use]
-    pub fn handle(&self) -> StopHandle {
+    pub(crate) fn handle(&self) -> StopHandle {
         self.sender.clone()
     }
 
     /// Waits until a part failed; tells why.
-    pub async fn failed(&mut self) -> String {
+    pub(crate) async fn failed(&mut self) -> String {
         self.receiver.recv().await.unwrap_or_else(|| "every part is gone".to_owned())
     }
 }
 
 impl StopHandle {
     /// Reports a failure; only the first counts.
-    pub fn fail(&self, reason: String) {
+    pub(crate) fn fail(&self, reason: String) {
         drop(self.sender.try_send(reason));
     }
 }
@@ -46,7 +46,7 @@ impl StopHandle {
 ///
 /// # Errors
 /// When the operating system gives no thread.
-pub fn spawn(
+pub(crate) fn spawn(
     name: &'static str,
     stop: StopHandle,
     run: impl FnOnce() -> anyhow::Result<()> + Send + 'static,

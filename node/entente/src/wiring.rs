@@ -16,7 +16,8 @@ use crate::{
     consensus_thread::{self, ConsensusInputs, ConsensusPorts},
     network_events::{self, EventPorts},
     network_ports::NetworkPorts,
-    pool_thread::{self, PoolHandle, PoolPorts},
+    pool_handle::{PoolCommand, PoolHandle},
+    pool_thread::{self, PoolPorts},
     settings::NodeSettings,
     stop::{self, Stop},
 };
@@ -25,7 +26,11 @@ use entente_chain::{
     ChainSpec, EnvironmentId,
     limits::{CHAIN_COMMANDS, CONSENSUS_INPUTS},
 };
-use entente_consensus::{ChainPosition, EngineStatus, Input, Replica, ibft::{Ibft, IbftSettings}, sync::SyncSettings};
+use entente_consensus::{
+    ChainPosition, EngineStatus, Input, Replica,
+    ibft::{Ibft, IbftSettings},
+    sync::SyncSettings,
+};
 use entente_evm::{Executor, Senders};
 use entente_p2p::{NetworkConfig, NetworkEvents, NetworkHandle};
 use entente_pool::Pool;
@@ -43,7 +48,7 @@ const PENDING_KEPT: usize = 16_384;
 const SENDERS_REMEMBERED: usize = 200_000;
 
 /// A running node.
-pub struct Node {
+pub(crate) struct Node {
     consensus: ConsensusInputs,
     chain: Sender<ChainCommand>,
     pool: PoolHandle,
@@ -68,11 +73,18 @@ struct Shared {
     network_ports: NetworkPorts,
 }
 
+/// What moves into the threads: each has one owner.
+struct Owned {
+    chain: Chain,
+    replica: Replica,
+    pool: Pool,
+}
+
 /// The receiving ends of the queues.
 struct Queues {
     consensus: Receiver<Option<Input>>,
     chain: Receiver<ChainCommand>,
-    pool: Receiver<pool_thread::PoolCommand>,
+    pool: Receiver<PoolCommand>,
     network: NetworkEvents,
 }
 
@@ -81,7 +93,7 @@ impl Node {
     ///
     /// # Errors
     /// When the database, the network or the server cannot start.
-    pub async fn start(settings: NodeSettings) -> anyhow::Result<Self> {
+    pub(crate) async fn start(settings: NodeSettings) -> anyhow::Result<Self> {
         let NodeSettings { genesis, signer, network, rpc, pool, vanity, metrics, .. } = &settings;
         let database = open_database(&settings)?;
         let spec = Arc::new(genesis.spec.clone());
@@ -111,27 +123,30 @@ impl Node {
             signer.clone(),
             IbftSettings { environment, vanity: *vanity },
         );
-        let replica = Replica::new(Box::new(engine), SyncSettings::default());
-        let pool = Pool::new(pool.clone(), Arc::clone(&shared.spec));
-        let threads = shared.spawn(chain, replica, pool, queues, status_sender, &stop)?;
+        let owned = Owned {
+            chain,
+            replica: Replica::new(Box::new(engine), SyncSettings::default()),
+            pool: Pool::new(pool.clone(), Arc::clone(&shared.spec)),
+        };
+        let threads = shared.spawn(owned, queues, status_sender, &stop)?;
         let Shared { consensus, chain, pool, network, .. } = shared;
         Ok(Self { consensus, chain, pool, network, rpc, threads, stop })
     }
 
     /// Where the RPC server listens, if there is one.
     #[must_use]
-    pub fn rpc_address(&self) -> Option<SocketAddr> {
+    pub(crate) fn rpc_address(&self) -> Option<SocketAddr> {
         self.rpc.as_ref().map(RpcServer::local_addr)
     }
 
     /// Waits until a part failed; tells why.
-    pub async fn failed(&mut self) -> String {
+    pub(crate) async fn failed(&mut self) -> String {
         self.stop.failed().await
     }
 
     /// Stops in the order of the data flow: no new requests, no new votes, the commands that were
     /// given are carried out, the database is closed.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         if let Some(rpc) = self.rpc {
             rpc.stop().await;
         }
@@ -226,13 +241,12 @@ impl Shared {
     /// Starts the threads; from here on the node works.
     fn spawn(
         &self,
-        chain: Chain,
-        replica: Replica,
-        pool: Pool,
+        owned: Owned,
         queues: Queues,
         status: watch::Sender<EngineStatus>,
         stop: &Stop,
     ) -> anyhow::Result<Vec<JoinHandle<()>>> {
+        let Owned { chain, replica, pool } = owned;
         let head = chain.head().header.clone();
         self.network.set_head(head.number, head.hash(), head.timestamp);
         let pool_ports = PoolPorts {
@@ -263,12 +277,8 @@ impl Shared {
             (self.database.consensus_log()?, chain.position(), self.clock, self.environment);
         Ok(vec![
             stop::spawn("consensus", stop.handle(), move || {
-                let mut thread = consensus_thread::ConsensusThread::new(
-                    replica,
-                    log,
-                    consensus_ports,
-                    clock,
-                );
+                let mut thread =
+                    consensus_thread::ConsensusThread::new(replica, log, consensus_ports, clock);
                 thread.recover(position, environment)?;
                 thread.run(&queues.consensus)
             })?,

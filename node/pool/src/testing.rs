@@ -22,7 +22,7 @@ pub(crate) struct World {
 
 impl StateReader for World {
     fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        Ok(self.accounts.get(&address).copied().or(Some(rich(0))))
+        Ok(self.accounts.get(&address).copied().or_else(|| Some(rich(0))))
     }
 
     fn slot(&self, _: Address, _: U256) -> Result<U256, StateError> {

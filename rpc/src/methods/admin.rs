@@ -1,12 +1,7 @@
 //! The node itself and its peers.
 
 use super::{Method, chain::engine_name, inline};
-use crate::{
-    PeerInfo,
-    context::Service,
-    error::Answer,
-    params::Params,
-};
+use crate::{PeerInfo, context::Service, error::Answer, params::Params};
 use serde_json::{Value, json};
 
 pub(super) const METHODS: &[Method] =

@@ -16,7 +16,9 @@ pub(super) const METHODS: &[Method] = &[
     inline("net_listening", 0, |service, _| service.answer(&true)),
     inline("net_peerCount", 0, peer_count),
     inline("rpc_modules", 0, modules),
-    inline("eth_chainId", 0, |service, _| service.answer(&U64::from(service.context.spec.chain_id))),
+    inline("eth_chainId", 0, |service, _| {
+        service.answer(&U64::from(service.context.spec.chain_id))
+    }),
     inline("eth_blockNumber", 0, block_number),
     inline("eth_protocolVersion", 0, |service, _| service.answer(&U64::from(PROTOCOL_VERSION))),
     inline("eth_syncing", 0, syncing),
@@ -118,6 +120,7 @@ fn consensus_status(service: &Service, _: &Params) -> Answer {
         "proposals": proposals,
         "head": service.context.reader.head().header.number,
         "bestPeerHead": status.best_peer_head,
+        "problems": service.context.backend.readiness().problems,
     }))
 }
 

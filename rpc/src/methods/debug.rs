@@ -1,12 +1,16 @@
 //! Blocks, headers and receipts as bytes.
 
-use super::{Method, blocks::{find, resolve}, heavy};
+use super::{
+    Method,
+    blocks::{find, resolve},
+    heavy,
+};
 use crate::{
     context::Service,
     error::{Answer, RpcError},
     params::Params,
 };
-use alloy_consensus::{TxReceipt as _, ReceiptWithBloom};
+use alloy_consensus::{ReceiptWithBloom, TxReceipt as _};
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::Bytes;
 use entente_chain::BlockNumber;

@@ -4,9 +4,7 @@ use super::{Method, heavy, inline};
 use crate::{
     context::Service,
     error::{Answer, RpcError},
-    filters::{
-        filter_changes, filter_logs, new_block_filter, new_log_filter, new_pending_filter,
-    },
+    filters::{filter_changes, filter_logs, new_block_filter, new_log_filter, new_pending_filter},
     log_query::{LogFilter, find_logs},
     params::Params,
 };

@@ -67,9 +67,8 @@ fn code(service: &Service, params: &Params) -> Answer {
 
 fn storage_at(service: &Service, params: &Params) -> Answer {
     let address = params.address(0)?;
-    let slot = parse_slot(&params.text(1)?).map_err(|cause| {
-        RpcError::argument(1, format!("unable to decode storage key: {cause}"))
-    })?;
+    let slot = parse_slot(&params.text(1)?)
+        .map_err(|cause| RpcError::argument(1, format!("unable to decode storage key: {cause}")))?;
     let value = state_at(service, params.block(2)?)?.slot(address, slot)?;
     service.answer(&B256::from(value))
 }

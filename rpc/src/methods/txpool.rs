@@ -2,11 +2,7 @@
 
 use super::{Method, waits};
 use crate::{
-    PoolContent,
-    backend::BoxFuture,
-    context::Service,
-    error::Answer,
-    params::Params,
+    PoolContent, backend::BoxFuture, context::Service, error::Answer, params::Params,
     types::TransactionView,
 };
 use alloy_consensus::Transaction as _;

@@ -2,11 +2,7 @@
 //!
 //! GoQuorum asks for the validators after a block, Besu for those who voted on it.
 
-use super::{
-    Method,
-    blocks::resolve,
-    heavy, inline, waits,
-};
+use super::{Method, blocks::resolve, heavy, inline, waits};
 use crate::{
     backend::BoxFuture,
     context::Service,
@@ -30,9 +26,7 @@ const PROPOSALS_MAX: usize = 256;
 
 pub(super) const METHODS: &[Method] = &[
     inline("istanbul_nodeAddress", 0, node_address),
-    heavy("istanbul_getSignersFromBlock", 1, |service, params| {
-        signers(service, params.block(0)?)
-    }),
+    heavy("istanbul_getSignersFromBlock", 1, |service, params| signers(service, params.block(0)?)),
     heavy("istanbul_getSignersFromBlockByHash", 1, |service, params| {
         signers(service, BlockSpec::Hash(params.hash(0)?))
     }),
@@ -199,7 +193,9 @@ fn voters(service: &Service, block: BlockSpec) -> Answer {
     }
     match header.number.checked_sub(1) {
         // Under a contract headers name nobody.
-        Some(parent) if service.context.spec.rules_at(header.number).validator_contract.is_some() => {
+        Some(parent)
+            if service.context.spec.rules_at(header.number).validator_contract.is_some() =>
+        {
             service.answer(tally_after(service, parent)?.validators().addresses())
         }
         _ => service.answer(&voters_of(&header)?),
@@ -210,11 +206,7 @@ fn voters(service: &Service, block: BlockSpec) -> Answer {
 type Activity = BTreeMap<Address, (u64, BlockNumber)>;
 
 /// Who made the blocks of `from..=to`; validators who made none are there with 0.
-fn activity(
-    service: &Service,
-    from: BlockNumber,
-    to: BlockNumber,
-) -> Result<Activity, RpcError> {
+fn activity(service: &Service, from: BlockNumber, to: BlockNumber) -> Result<Activity, RpcError> {
     let blocks = to.saturating_sub(from).saturating_add(1);
     if blocks > ACTIVITY_BLOCKS_MAX {
         let text = format!("{blocks} blocks asked for, {ACTIVITY_BLOCKS_MAX} allowed");

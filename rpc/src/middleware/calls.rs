@@ -58,10 +58,7 @@ where
     type BatchResponse = MethodResponse;
 
     /// A send takes its place in the queue when this future is first polled.
-    fn call<'a>(
-        &self,
-        request: Request<'a>,
-    ) -> impl Future<Output = MethodResponse> + Send + 'a {
+    fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let gate = self.clone();
         async move { gate.one(request).await }
     }
@@ -215,6 +212,5 @@ struct WithId<'a> {
 }
 
 fn response_id(json: &str) -> Id<'static> {
-    serde_json::from_str::<WithId<'_>>(json)
-        .map_or(Id::Null, |response| response.id.into_owned())
+    serde_json::from_str::<WithId<'_>>(json).map_or(Id::Null, |response| response.id.into_owned())
 }

@@ -3,11 +3,14 @@
 use alloy_consensus::{SignableTransaction as _, TxEip1559, TxLegacy};
 use alloy_primitives::{Address, Bytes, Signature, TxKind, U256, hex};
 use entente_chain::{
-    Block, ChainSpec, Receipt, RecoveredBlock, RecoveredTransaction, TransactionEnvelope,
+    Block, ChainSpec, Header, Receipt, RecoveredBlock, RecoveredTransaction, TransactionEnvelope,
     extra_data::qbft::QbftExtra, genesis::Genesis, header_hash::seal, signer::SealSigner,
-    spec::EngineKind,
+    spec::EngineKind, votes::VoteTally,
 };
-use entente_consensus::{engine::BuildAttributes, rules::next_header};
+use entente_consensus::{
+    engine::BuildAttributes,
+    rules::{next_header, rules_for},
+};
 use entente_evm::{BuildRequest, Executor, Room, Senders, SkipReason, TransactionSource};
 use entente_storage::{
     BlockCommit, ChainReader, ChainWriter, Database, StateStore, StorageOptions,
@@ -74,7 +77,12 @@ impl Wallet {
         })
     }
 
-    pub(crate) fn call(&self, nonce: u64, to: Address, input: &'static [u8]) -> Arc<RecoveredTransaction> {
+    pub(crate) fn call(
+        &self,
+        nonce: u64,
+        to: Address,
+        input: &'static [u8],
+    ) -> Arc<RecoveredTransaction> {
         self.dynamic(TxEip1559 {
             chain_id: CHAIN_ID,
             nonce,
@@ -124,7 +132,7 @@ impl TestChain {
                 "qbft": { "epochlength": 30000, "blockperiodseconds": 1, "requesttimeoutseconds": 4 },
             },
             "nonce": "0x0", "timestamp": "0x0", "extraData": extra, "gasLimit": "0x2faf080",
-            "difficulty": "0x1",
+            "difficulty": "0x1", "baseFeePerGas": "0x0",
             "mixHash": entente_consensus::rules::MIX_HASH,
             "coinbase": Address::ZERO,
             "alloc": { rich.address().to_string(): { "balance": "0xde0b6b3a7640000" } },
@@ -179,18 +187,24 @@ impl TestChain {
         let draft = self.executor.build(request, &state, &mut queue).expect("draft");
         let receipts = draft.executed.receipts.clone();
         let trie = self.states.trie_at_head().expect("trie");
-        let state = self
-            .states
-            .root_after(&trie, Arc::new(draft.executed.changes))
-            .expect("root");
+        let state = self.states.root_after(&trie, Arc::new(draft.executed.changes)).expect("root");
         let mut header = draft.header;
         header.state_root = state.root();
         let header = seal(EngineKind::Qbft, header).expect("hash");
         let block = RecoveredBlock { header, body: draft.body };
-        let commit =
-            BlockCommit { block: block.clone(), receipts: receipts.clone(), state, tally: None };
+        let tally = self.tally_after(&block.header);
+        let commit = BlockCommit { block: block.clone(), receipts: receipts.clone(), state, tally };
         self.writer.commit(commit).expect("commit");
         (block, receipts)
+    }
+
+    /// The encoded tally after a block, if the block changes it.
+    fn tally_after(&self, header: &Header) -> Option<Bytes> {
+        let stored = self.reader.tally(header.number - 1).expect("read").expect("a tally");
+        let before = VoteTally::decode(&stored).expect("a tally");
+        let rules = rules_for(Arc::clone(&self.spec));
+        let after = rules.tally_after(header, before.clone()).expect("votes");
+        (after != before).then(|| after.encode())
     }
 
     /// Executes and commits a block of another chain's export.
@@ -205,7 +219,8 @@ impl TestChain {
         let state = self.states.root_after(&trie, Arc::new(executed.changes)).expect("root");
         assert_eq!(state.root(), block.header.state_root, "block {}", block.header.number);
         let receipts = executed.receipts;
-        self.writer.commit(BlockCommit { block, receipts, state, tally: None }).expect("commit");
+        let tally = self.tally_after(&block.header);
+        self.writer.commit(BlockCommit { block, receipts, state, tally }).expect("commit");
     }
 
     /// Blocks 1 to 4: a transfer and a deployment, a call that logs, one that reverts, nothing.

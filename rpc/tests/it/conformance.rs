@@ -1,6 +1,9 @@
 //! What a GoQuorum node answered about its own chain, asked of us after importing that chain.
 
-use crate::{chain::{TestChain, Wallet}, world::World};
+use crate::{
+    chain::{TestChain, Wallet},
+    world::World,
+};
 use alloy_primitives::Address;
 use alloy_rlp::Decodable as _;
 use entente_chain::Block;

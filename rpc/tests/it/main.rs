@@ -1,4 +1,5 @@
 //! The server over a real database with a small chain, asked over real sockets.
+#![expect(clippy::expect_used, clippy::panic, reason = "what helpers refuse fails their test")]
 
 mod backend;
 mod chain;

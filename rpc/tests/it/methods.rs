@@ -10,8 +10,11 @@ async fn who_we_are() {
     let validator = json!(world.chain.validator);
     let answers = [
         ("web3_clientVersion", json!([]), json!("entente/v0.1.0/test")),
-        ("web3_sha3", json!(["0x68656c6c6f"]),
-            json!("0x1c8aff950685c2ed4bc3174f3472287b56d9517b9c948127319a09a7a36deac8")),
+        (
+            "web3_sha3",
+            json!(["0x68656c6c6f"]),
+            json!("0x1c8aff950685c2ed4bc3174f3472287b56d9517b9c948127319a09a7a36deac8"),
+        ),
         ("net_version", json!([]), json!("1337")),
         ("net_listening", json!([]), json!(true)),
         ("net_peerCount", json!([]), json!("0x1")),
@@ -37,13 +40,21 @@ async fn who_we_are() {
         ("istanbul_getValidators", json!([]), json!([validator])),
         ("istanbul_isValidator", json!([]), json!(true)),
         ("istanbul_candidates", json!([]), json!({})),
-        ("istanbul_status", json!([]), json!({ "numBlocks": 4, "sealerActivity": { validator.as_str().expect("text"): 4 } })),
+        (
+            "istanbul_status",
+            json!([]),
+            json!({ "numBlocks": 4, "sealerActivity": { validator.as_str().expect("text"): 4 } }),
+        ),
         ("qbft_getValidatorsByBlockNumber", json!(["latest"]), json!([validator])),
         ("qbft_getPendingVotes", json!([]), json!({})),
         ("qbft_getRequestTimeoutSeconds", json!([]), json!(4)),
-        ("qbft_getSignerMetrics", json!([]), json!([{
-            "address": validator, "proposedBlockCount": "0x4", "lastProposedBlockNumber": "0x4",
-        }])),
+        (
+            "qbft_getSignerMetrics",
+            json!([]),
+            json!([{
+                "address": validator, "proposedBlockCount": "0x4", "lastProposedBlockNumber": "0x4",
+            }]),
+        ),
     ];
     for (method, params, expected) in answers {
         assert_eq!(world.result(method, params).await, expected, "{method}");
@@ -59,7 +70,11 @@ async fn state_is_read_at_any_block() {
     let answers = [
         ("eth_getBalance", json!([rich, "earliest"]), json!("0xde0b6b3a7640000")),
         ("eth_getBalance", json!([Address::repeat_byte(0xaa), "latest"]), json!("0x7")),
-        ("eth_getBalance", json!([Address::repeat_byte(0xaa), { "blockNumber": "0x0" }]), json!("0x0")),
+        (
+            "eth_getBalance",
+            json!([Address::repeat_byte(0xaa), { "blockNumber": "0x0" }]),
+            json!("0x0"),
+        ),
         ("eth_getTransactionCount", json!([rich, "latest"]), json!("0x5")),
         ("eth_getTransactionCount", json!([rich, "0x1"]), json!("0x2")),
         ("eth_getTransactionCount", json!([rich, "pending"]), json!("0x5")),
@@ -67,7 +82,11 @@ async fn state_is_read_at_any_block() {
         ("eth_getStorageAt", json!([contract, "0x0", "0x1"]), json!(B256::ZERO)),
         ("eth_getStorageAt", json!([contract, "0x0", "latest"]), json!(B256::from(U256::from(42)))),
         ("eth_call", json!([{ "to": contract }, "latest"]), json!(B256::from(U256::from(42)))),
-        ("eth_call", json!([{ "to": contract, "data": "0x", "input": "0x" }]), json!(B256::from(U256::from(42)))),
+        (
+            "eth_call",
+            json!([{ "to": contract, "data": "0x", "input": "0x" }]),
+            json!(B256::from(U256::from(42))),
+        ),
     ];
     for (method, params, expected) in answers {
         assert_eq!(world.result(method, params.clone()).await, expected, "{method} {params}");
@@ -75,7 +94,10 @@ async fn state_is_read_at_any_block() {
     world.result("eth_sendRawTransaction", json!([world.rich.transfer(5).encoded()])).await;
     let count = world.result("eth_getTransactionCount", json!([rich, "pending"])).await;
     assert_eq!(count, "0x6");
-    let gas = world.result("eth_estimateGas", json!([{ "from": rich, "to": Address::repeat_byte(9), "value": "0x1" }]));
+    let gas = world.result(
+        "eth_estimateGas",
+        json!([{ "from": rich, "to": Address::repeat_byte(9), "value": "0x1" }]),
+    );
     assert_eq!(gas.await, "0x5208");
     let proof = world.result("eth_getProof", json!([contract, ["0x0"], "latest"])).await;
     assert_eq!(proof["storageProof"][0]["key"], "0x0");
@@ -154,7 +176,10 @@ async fn fee_history_has_rows_of_the_asked_length() {
     let history = world.result("eth_feeHistory", json!([10, "pending", [10, 50]])).await;
     assert_eq!(history["oldestBlock"], "0x0");
     assert_eq!(history["baseFeePerGas"], json!(["0x0", "0x0", "0x0", "0x0", "0x0", "0x0"]));
-    assert_eq!(history["reward"], json!([["0x0", "0x0"], ["0x0", "0x0"], ["0x0", "0x0"], ["0x0", "0x0"], ["0x0", "0x0"]]));
+    assert_eq!(
+        history["reward"],
+        json!([["0x0", "0x0"], ["0x0", "0x0"], ["0x0", "0x0"], ["0x0", "0x0"], ["0x0", "0x0"]])
+    );
     assert_eq!(history["gasUsedRatio"].as_array().map(Vec::len), Some(5));
     let clamped = world.result("eth_feeHistory", json!(["0xffffffffffffffff", "latest"])).await;
     assert_eq!(clamped["oldestBlock"], "0x0");

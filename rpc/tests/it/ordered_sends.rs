@@ -1,6 +1,9 @@
 //! Sends keep the order in which a client wrote them.
 
-use crate::{client::{Socket, post, request}, world::World};
+use crate::{
+    client::{Socket, post, request},
+    world::World,
+};
 use alloy_consensus::Transaction as _;
 use serde_json::{Value, json};
 

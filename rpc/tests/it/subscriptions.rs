@@ -14,7 +14,7 @@ async fn new_heads_and_logs_come_in_geths_shape() {
     let nothing = json!(["logs", { "address": world.rich.address() }]);
     socket.call("eth_subscribe", nothing).await;
     world.commit(vec![world.rich.call(5, world.contract, &[])]);
-    let mut messages = vec![socket.next().await.expect("one"), socket.next().await.expect("two")];
+    let mut messages = [socket.next().await.expect("one"), socket.next().await.expect("two")];
     messages.sort_by_key(|message| message["params"]["subscription"] != heads);
     assert_eq!(messages[0]["method"], "eth_subscription");
     assert_eq!(messages[0]["params"]["result"]["number"], "0x5");

@@ -6,8 +6,8 @@ use crate::{
     client::{post, request},
 };
 use alloy_primitives::Address;
-use entente_rpc::{Context, Events, Namespace, NewHead, RpcConfig, RpcServer};
 use entente_chain::RecoveredTransaction;
+use entente_rpc::{Context, Events, Namespace, NewHead, RpcConfig, RpcServer};
 use serde_json::Value;
 use std::{net::SocketAddr, sync::Arc};
 

@@ -34,7 +34,7 @@ fn genesis_is_stored_once_and_another_is_refused_with_both_hashes() {
     assert!(matches!(database.writer(), Err(StoreError::Uninitialised)));
     database.initialise(&genesis, json.as_bytes()).unwrap();
     database.initialise(&genesis, json.as_bytes()).unwrap();
-    assert_eq!(database.genesis_json().unwrap().unwrap(), json.as_bytes());
+    assert_eq!(database.genesis_json().unwrap().unwrap(), json.into_bytes());
     let other = GenesisBuilder {
         accounts: vec![(alloy_primitives::Address::ZERO, U256::from(1))],
         ..GenesisBuilder::new(7, Vec::new())

@@ -21,8 +21,7 @@ pub(super) enum ConfigCommand {
 pub(super) fn run(command: ConfigCommand) -> anyhow::Result<()> {
     match command {
         ConfigCommand::Show { args, effective } => {
-            let config =
-                node_settings::load(&Overrides { file: args.config, set: args.set })?;
+            let config = node_settings::load(&Overrides { file: args.config, set: args.set })?;
             if effective {
                 for entry in config.effective() {
                     println!("{} = {}  # {}", entry.key, entry.value, entry.origin);

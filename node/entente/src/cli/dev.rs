@@ -49,7 +49,7 @@ pub(super) struct DevArgs {
     log_level: String,
 }
 
-pub(super) fn run(args: DevArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &DevArgs) -> anyhow::Result<()> {
     logging::start(&args.log_level, LogFormat::Text)?;
     let scratch = match &args.data {
         Some(_) => None,
@@ -57,7 +57,7 @@ pub(super) fn run(args: DevArgs) -> anyhow::Result<()> {
     };
     let folder = args.data.as_deref().or_else(|| scratch.as_ref().map(tempfile::TempDir::path));
     let folder = folder.context("no folder for the chain")?;
-    let settings = settings(&args, folder)?;
+    let settings = settings(args, folder)?;
     let chain_id = settings.genesis.spec.chain_id;
     super::runtime()?.block_on(async {
         let node = Node::start(settings).await?;
@@ -132,7 +132,9 @@ fn genesis_json(args: &DevArgs, folder: &Path, signer: &SealSigner) -> anyhow::R
 }
 
 fn print_banner(address: SocketAddr, chain_id: u64) {
-    println!("Ten accounts with {DEV_BALANCE_ETHER} ether each (keys are public: never use them elsewhere)\n");
+    println!(
+        "Ten accounts with {DEV_BALANCE_ETHER} ether each (keys are public: never use them elsewhere)\n"
+    );
     for (index, account) in dev_accounts().iter().enumerate() {
         println!("({index}) {}  {}", account.address, account.private_key);
     }

@@ -49,7 +49,7 @@ fn text(value: &Value, key: &str) -> String {
 /// Everything that is not as it should be.
 fn findings(status: &Value) -> Vec<String> {
     let mut findings = Vec::new();
-    let reasons = status.get("notReady").and_then(Value::as_array);
+    let reasons = status.get("problems").and_then(Value::as_array);
     findings.extend(reasons.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
     let round = text(status, "round");
     for validator in status.get("validators").and_then(Value::as_array).into_iter().flatten() {
@@ -58,11 +58,12 @@ fn findings(status: &Value) -> Vec<String> {
             findings.push(format!("validator {address} is missing"));
             continue;
         }
-        let seen = validator.get("round").map(|_| text(validator, "round"));
-        if let Some(seen) = seen.filter(|seen| *seen != round && !reasons.is_none_or(Vec::is_empty)) {
+        let seen = validator.get("lastSeenRound").map(|_| text(validator, "lastSeenRound"));
+        if let Some(seen) = seen.filter(|seen| *seen != round && !reasons.is_none_or(Vec::is_empty))
+        {
             findings.push(format!("validator {address} is in round {seen}, this node in {round}"));
         }
-        let offset = validator.get("clockOffset").and_then(Value::as_i64).unwrap_or(0);
+        let offset = validator.get("clockOffsetMs").and_then(Value::as_i64).unwrap_or(0);
         if offset.abs() > CLOCK_OFFSET_NAMED {
             findings.push(format!("the clock of validator {address} is off by {offset} ms"));
         }
@@ -78,18 +79,21 @@ mod tests {
     fn the_missing_and_the_late_are_named() {
         let status = json!({
             "round": "2",
-            "notReady": ["quorum lost: have 2 of 3 needed"],
+            "problems": ["quorum lost: have 2 of 3 needed"],
             "validators": [
                 { "address": "0xa", "reachable": false },
-                { "address": "0xb", "reachable": true, "round": "1", "clockOffset": -4000 },
-                { "address": "0xc", "reachable": true, "round": "2", "clockOffset": 3 },
+                { "address": "0xb", "reachable": true, "lastSeenRound": "1", "clockOffsetMs": -4000 },
+                { "address": "0xc", "reachable": true, "lastSeenRound": "2", "clockOffsetMs": 3 },
             ],
         });
-        assert_eq!(findings(&status), [
-            "quorum lost: have 2 of 3 needed",
-            "validator 0xa is missing",
-            "validator 0xb is in round 1, this node in 2",
-            "the clock of validator 0xb is off by -4000 ms",
-        ]);
+        assert_eq!(
+            findings(&status),
+            [
+                "quorum lost: have 2 of 3 needed",
+                "validator 0xa is missing",
+                "validator 0xb is in round 1, this node in 2",
+                "the clock of validator 0xb is off by -4000 ms",
+            ]
+        );
     }
 }

@@ -89,6 +89,7 @@ fn import(chain: &mut Chain, blocks: mpsc::Receiver<FileBlock>) -> anyhow::Resul
     Ok(count)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "dropped on return: that ends the channel")]
 fn read_blocks(
     path: &Path,
     spec: &ChainSpec,
@@ -99,8 +100,8 @@ fn read_blocks(
     let senders = Senders::new(1024);
     let mut offset = 0;
     let mut number = 0_u64;
-    while let Some(bytes) = next_block(&mut input)
-        .with_context(|| format!("after block {number}, at byte {offset}"))?
+    while let Some(bytes) =
+        next_block(&mut input).with_context(|| format!("after block {number}, at byte {offset}"))?
     {
         let block = decode::block(&senders, spec, &bytes)
             .map_err(|reason| anyhow::anyhow!("block at byte {offset}: {reason}"))?;

@@ -95,18 +95,16 @@ def _():
     async def subscribed():
         async with AsyncWeb3(WebSocketProvider(WS)) as ws:
             await ws.eth.subscribe("logs", {"address": deployed.address})
-            await ws.eth.subscribe("newHeads")
+            # No newHeads: web3.py formats the heads of a subscription before any middleware sees them, and
+            # refuses extraData of more than 32 bytes, which every proof-of-authority chain has.
             loop = asyncio.get_running_loop()
             send = deployed.functions.set(100).transact
             sent = await loop.run_in_executor(None, send)
-            logs, heads = [], []
             async for message in ws.socket.process_subscriptions():
-                result = message["result"]
-                (logs if "topics" in result else heads).append(result)
-                if logs and heads:
-                    break
-            assert logs[0]["transactionHash"] == sent
-            assert deployed.events.Changed().process_log(logs[0]).args.value == 100
+                log = message["result"]
+                break
+            assert log["transactionHash"] == sent
+            assert deployed.events.Changed().process_log(log).args.value == 100
 
     async def in_time():
         await asyncio.wait_for(subscribed(), WITHIN_S)

@@ -110,7 +110,9 @@ fn load(ports: &[u16], stop: &AtomicBool, acknowledged: &Acknowledged) -> usize 
             match call(ports[node], "eth_sendRawTransaction", json!([raw])) {
                 Ok(Value::String(hash)) => Some(hash),
                 // It may have been taken by a node that died before it answered.
-                Err(error) if error.contains("already known") || error.contains("nonce too low") => {
+                Err(error)
+                    if error.contains("already known") || error.contains("nonce too low") =>
+                {
                     Some(String::new())
                 }
                 _ => None,

@@ -53,14 +53,8 @@ fn a_qbft_chain_of_goquorum_is_imported_answered_for_and_exported_again() {
     let data = folder.path().join("data");
     let genesis = source.join("genesis.json");
     let chain = source.join("chain.rlp");
-    let output = entente(&[
-        "import",
-        "--genesis",
-        text(&genesis),
-        "--data",
-        text(&data),
-        text(&chain),
-    ]);
+    let output =
+        entente(&["import", "--genesis", text(&genesis), "--data", text(&data), text(&chain)]);
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success() && stdout.contains("imported 36 blocks, head 36 0x"),
@@ -88,17 +82,15 @@ fn a_qbft_chain_of_goquorum_is_imported_answered_for_and_exported_again() {
             .args(["--set", &format!("genesis={}", text(&genesis))])
             .args(["--set", &format!("rpc.listen=127.0.0.1:{port}")])
             .args(["--set", &format!("p2p.listen=127.0.0.1:{}", port + 1)])
-            .args(["--set", "rpc.namespaces=[\"eth\",\"net\",\"web3\",\"istanbul\"]"])
+            .args(["--set", "rpc.namespaces=eth,net,web3,istanbul"])
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .expect("entente starts"),
     );
-    wait_for("the node to answer", Duration::from_secs(20), || {
-        match http::head(port) {
-            Ok(head) => Some(head),
-            Err(_) => None,
-        }
+    wait_for("the node to answer", Duration::from_secs(20), || match http::head(port) {
+        Ok(head) => Some(head),
+        Err(_) => None,
     });
     let answers = std::fs::read_to_string(source.join("answers.jsonl")).expect("answers");
     let mut wrong = Vec::new();

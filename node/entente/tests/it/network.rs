@@ -7,6 +7,10 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU16, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,15 +23,22 @@ pub(crate) struct Network {
     up: Child,
     /// Nodes that the test started again by itself.
     restarted: Vec<Option<Child>>,
+    _alone: MutexGuard<'static, ()>,
     pub(crate) base_port: u16,
     pub(crate) validators: u16,
 }
 
-/// The first of fifty free ports in a row.
+/// One network at a time: two cores carry four validators, not sixteen.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Fifty free ports in a row, each answer a new range. Below the ports that the operating system
+/// gives to outgoing connections.
 pub(crate) fn free_ports() -> u16 {
-    let seed = u16::try_from(std::process::id() % 400).unwrap_or(0);
-    (0..600)
-        .map(|step| 20_000 + (seed + step) % 600 * 60)
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let seed = u16::try_from(std::process::id() % 200).unwrap_or(0);
+    let base = || 12_000 + (seed + NEXT.fetch_add(1, Ordering::Relaxed)) % 330 * 60;
+    std::iter::repeat_with(base)
+        .take(330)
         .find(|base| (*base..*base + 50).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()))
         .expect("fifty free ports in a row")
 }
@@ -35,6 +46,7 @@ pub(crate) fn free_ports() -> u16 {
 impl Network {
     /// Starts a network and waits until it is ready.
     pub(crate) fn start(validators: u16, block_period: &str) -> Self {
+        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().expect("folder");
         let base_port = free_ports();
         let log = File::create(folder.path().join("up.log")).expect("log file");
@@ -50,7 +62,7 @@ impl Network {
             .spawn()
             .expect("entente starts");
         let restarted = (0..validators).map(|_| None).collect();
-        let network = Self { folder, up, restarted, base_port, validators };
+        let network = Self { folder, up, restarted, _alone: alone, base_port, validators };
         wait_for("READY", Duration::from_secs(60), || {
             network.log().lines().any(|line| line.starts_with("READY")).then_some(())
         });
@@ -131,11 +143,8 @@ impl Network {
             .ports()
             .map(|port| {
                 wait_for(&format!("block {height} on port {port}"), within, || {
-                    let block = call(
-                        port,
-                        "eth_getBlockByNumber",
-                        json!([format!("{height:#x}"), false]),
-                    );
+                    let block =
+                        call(port, "eth_getBlockByNumber", json!([format!("{height:#x}"), false]));
                     block.ok().filter(|block| !block.is_null())
                 })
             })

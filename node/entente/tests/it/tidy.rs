@@ -98,7 +98,9 @@ fn names_say_something() {
     let found: Vec<_> = rust_sources()
         .iter()
         .filter(|(path, _)| {
-            path.file_stem().and_then(|stem| stem.to_str()).is_some_and(|stem| vague.contains(&stem))
+            path.file_stem()
+                .and_then(|stem| stem.to_str())
+                .is_some_and(|stem| vague.contains(&stem))
         })
         .map(|(path, _)| path.display().to_string())
         .collect();
@@ -137,7 +139,15 @@ fn dependencies_point_one_way() {
         ("consensus/chain", &["tokio", "rocksdb", "libp2p", "revm", "rand", "entente-consensus"]),
         (
             "consensus/core",
-            &["tokio", "rocksdb", "libp2p", "revm", "rand", "tracing-subscriber", "entente-storage"],
+            &[
+                "tokio",
+                "rocksdb",
+                "libp2p",
+                "revm",
+                "rand",
+                "tracing-subscriber",
+                "entente-storage",
+            ],
         ),
         ("storage", &["tokio", "revm", "libp2p", "entente-consensus", "entente-evm"]),
         ("evm", &["rocksdb", "tokio", "libp2p"]),
