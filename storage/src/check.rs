@@ -12,7 +12,7 @@ use crate::{
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, HashBuilder, Nibbles};
 use entente_chain::BlockNumber;
-use std::{ops::ControlFlow, path::Path};
+use std::ops::ControlFlow;
 
 /// Problems listed; more are only counted.
 const PROBLEMS_LISTED: usize = 100;
@@ -68,7 +68,7 @@ impl Report {
 /// # Errors
 /// When it cannot be read at all: locked, files damaged, a newer schema.
 #[cfg(feature = "rocks")]
-pub fn check(path: &Path) -> Result<Report, StoreError> {
+pub fn check(path: &std::path::Path) -> Result<Report, StoreError> {
     let disk = crate::rocks::Rocks::open(path, crate::CACHE_BYTES_DEFAULT, true)?;
     check_disk(&disk)
 }

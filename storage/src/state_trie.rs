@@ -290,3 +290,65 @@ impl Leaves for SlotLeaves {
         Ok((!value.is_zero()).then(|| alloy_rlp::encode(value)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Batch, Durability, memory::MemoryDisk, state_write::put_state};
+    use entente_chain::Account;
+
+    fn changes(accounts: u8, value: u64) -> Arc<StateChanges> {
+        let mut changes = StateChanges::default();
+        for number in 0..accounts {
+            let storage = (0..20).map(|slot| (U256::from(slot), (U256::ZERO, U256::from(value))));
+            let change = AccountChange {
+                after: Some(Account { nonce: value, ..Account::default() }),
+                storage: storage.collect(),
+                ..AccountChange::default()
+            };
+            changes.accounts.insert(Address::repeat_byte(number), change);
+        }
+        Arc::new(changes)
+    }
+
+    fn step(disk: &MemoryDisk, parent: &StateTrie, changes: Arc<StateChanges>) -> StateTrie {
+        let update = root_after(disk, parent, changes).unwrap();
+        let mut batch = Batch::default();
+        put_state(&mut batch, disk, &update).unwrap();
+        disk.write(&batch, Durability::Synced).unwrap();
+        update.trie()
+    }
+
+    #[test]
+    fn nodes_let_go_are_read_again() {
+        let disk = MemoryDisk::default();
+        let whole = step(&disk, &StateTrie::empty(), changes(60, 1));
+        let mut shallow = whole.clone();
+        shallow.let_go(1);
+        assert!(shallow.count() < whole.count() / 4);
+        assert_eq!(shallow.root(), whole.root());
+        let next = |trie: &StateTrie| root_after(&disk, trie, changes(30, 2)).unwrap().root();
+        assert_eq!(next(&shallow), next(&whole));
+        assert_eq!(next(&StateTrie::stored(whole.root())), next(&whole));
+    }
+
+    /// Nothing of an update is written before it is committed: two may compete.
+    #[test]
+    fn updates_over_one_parent_do_not_see_each_other() {
+        let disk = MemoryDisk::default();
+        let parent = step(&disk, &StateTrie::empty(), changes(10, 1));
+        let before = disk.all();
+        let one = root_after(&disk, &parent, changes(10, 2)).unwrap();
+        let other = root_after(&disk, &parent, changes(10, 3)).unwrap();
+        assert_ne!(one.root(), other.root());
+        assert_eq!(disk.all(), before);
+        assert_eq!(root_after(&disk, &parent, changes(10, 2)).unwrap().root(), one.root());
+    }
+
+    #[test]
+    fn trie_that_is_in_bounds_is_left_as_it_is() {
+        let disk = MemoryDisk::default();
+        let trie = step(&disk, &StateTrie::empty(), changes(10, 1));
+        assert_eq!(trie.settled().count(), trie.count());
+    }
+}

@@ -15,6 +15,10 @@ use entente_rpc::{Events, NewHead};
 use std::{sync::Arc, time::Instant};
 use tokio::sync::watch;
 
+/// Transactions rarely use all the gas they may: the pool offers this many times what the block
+/// has, counted by gas limits, and execution stops when the block is full.
+const GAS_OFFERED: u64 = 5;
+
 /// What the consensus thread asks of the chain.
 pub(crate) enum ChainCommand {
     /// Build a block on the head.
@@ -126,8 +130,8 @@ fn try_build(
 ) -> anyhow::Result<RecoveredBlock> {
     let template = chain.template(attributes)?;
     let base_fee = template.base_fee_per_gas.unwrap_or_default();
-    let mut source =
-        ports.pool.best(template.gas_limit, limits::BLOCK_BUILD_BYTES_MAX, base_fee)?;
+    let gas = template.gas_limit.saturating_mul(GAS_OFFERED);
+    let mut source = ports.pool.best(gas, limits::BLOCK_BUILD_BYTES_MAX, base_fee)?;
     let block = chain.build(template, attributes.time_limit, &mut source)?;
     ports.pool.skipped(source.into_skipped());
     Ok(block)

@@ -16,8 +16,11 @@ async fn a_frame_one_byte_over_the_limit_ends_the_session() {
     two.handle.broadcast(Channel::Transactions, &frame);
     let reason = DisconnectReason::ByUs(Farewell::FrameTooLarge);
     assert_eq!(one.disconnected().await, (two.id(), reason));
-    let reason = DisconnectReason::ByPeer(Farewell::FrameTooLarge);
-    assert_eq!(two.disconnected().await, (one.id(), reason));
+    // What lies unread in the closed socket may reset it before the farewell is read.
+    let (node, reason) = two.disconnected().await;
+    assert_eq!(node, one.id());
+    let told = DisconnectReason::ByPeer(Farewell::FrameTooLarge);
+    assert!(reason == told || matches!(reason, DisconnectReason::Lost(_)), "{reason:?}");
     // The second time it is a ban.
     two.connected().await;
     two.handle.broadcast(Channel::Transactions, &frame);

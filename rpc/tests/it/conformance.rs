@@ -10,12 +10,8 @@ use entente_chain::Block;
 use serde_json::Value;
 use std::path::PathBuf;
 
-fn folder() -> Option<PathBuf> {
-    let shared = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance");
-    #[expect(clippy::disallowed_methods, reason = "tests are told where the vectors are")]
-    let root = std::env::var("CONFORMANCE_DIR").map_or(shared, PathBuf::from);
-    let folder = root.join("goquorum/qbft-4");
-    folder.is_dir().then_some(folder)
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/goquorum/qbft-4")
 }
 
 /// Everything that is in the recorded answer must be in ours, with the same value.
@@ -39,7 +35,7 @@ fn differences(path: &str, recorded: &Value, ours: &Value, found: &mut Vec<Strin
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_are_those_of_goquorum() {
-    let Some(folder) = folder() else { return };
+    let folder = folder();
     let read = |name: &str| std::fs::read(folder.join(name)).expect("a vector");
     let mut chain = TestChain::from_genesis(&read("genesis.json"), Address::ZERO);
     let export = read("chain.rlp");

@@ -37,7 +37,7 @@ fn genesis_is_stored_once_and_another_is_refused_with_both_hashes() {
     assert_eq!(database.genesis_json().unwrap().unwrap(), json.into_bytes());
     let other = GenesisBuilder {
         accounts: vec![(alloy_primitives::Address::ZERO, U256::from(1))],
-        ..GenesisBuilder::new(7, Vec::new())
+        ..GenesisBuilder::new(7, vec![alloy_primitives::Address::repeat_byte(1)])
     };
     let other = Genesis::parse(other.to_json().as_bytes()).unwrap();
     let text = database.initialise(&other, b"{}").unwrap_err().to_string();

@@ -88,10 +88,7 @@ fn a_qbft_chain_of_goquorum_is_imported_answered_for_and_exported_again() {
             .spawn()
             .expect("entente starts"),
     );
-    wait_for("the node to answer", Duration::from_secs(20), || match http::head(port) {
-        Ok(head) => Some(head),
-        Err(_) => None,
-    });
+    wait_for("the node to answer", Duration::from_secs(20), || http::head(port).ok());
     let answers = std::fs::read_to_string(source.join("answers.jsonl")).expect("answers");
     let mut wrong = Vec::new();
     let mut asked = 0;

@@ -31,6 +31,9 @@ fn check(text: &str) -> (i32, String) {
 /// A change to a good genesis file, and what its error must say.
 type Row = (&'static str, fn(&mut Value), &'static [&'static str]);
 
+/// A change to a good keystore file, and what its error must say.
+type KeystoreRow = (fn(&mut Value), &'static str);
+
 /// Row 52 of the hostile inputs.
 #[test]
 fn a_bad_genesis_file_is_refused_with_its_path() {
@@ -209,7 +212,7 @@ fn a_hostile_keystore_file_is_refused_before_anything_is_derived() {
     let password = folder.path().join("password");
     std::fs::write(&password, "secret\n").expect("written");
     std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).expect("mode");
-    let rows: [(fn(&mut Value), &str); 6] = [
+    let rows: [KeystoreRow; 6] = [
         (|k| k["crypto"]["kdfparams"]["n"] = json!(1_u64 << 40), "crypto.kdfparams.n"),
         (|k| k["crypto"]["kdfparams"]["n"] = json!(1000), "power of two"),
         (|k| k["crypto"]["kdfparams"]["r"] = json!(1_u64 << 30), "crypto.kdfparams.r"),

@@ -1,6 +1,12 @@
 //! End to end: real processes on loopback, real clients, the repository's own tidiness.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "tests say what went wrong by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::needless_pass_by_value,
+    reason = "tests panic with what went wrong, print what they measured, and take `json!(..)`"
+)]
 
 mod clients;
 mod faults;

@@ -188,3 +188,13 @@ fn nothing_large_is_kept() {
         .collect();
     report("files over 200 KiB", &found);
 }
+
+/// What the README tells people to run is what the end-to-end tests run.
+#[test]
+fn the_readme_shows_the_script_that_is_tested() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("README.md");
+    let script = root().join("node/entente/tests/clients/readme_ethers.mjs");
+    let script = std::fs::read_to_string(script).expect("the script");
+    let shown = script.replace("../../../../testdata/contracts/", "./");
+    assert!(readme.contains(shown.trim()), "the snippet in README.md differs from the script");
+}
