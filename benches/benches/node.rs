@@ -1,6 +1,11 @@
 //! `cargo bench -p entente-bench`.
 
-#![expect(clippy::expect_used, missing_docs, reason = "a benchmark that cannot run says so")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a benchmark that cannot run says so"
+)]
 
 use alloy_primitives::{Address, B256};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -47,7 +52,7 @@ fn block(criterion: &mut Criterion) {
     database.initialise(&genesis, json.as_bytes()).expect("genesis");
     let spec = Arc::new(genesis.spec.clone());
     let executor = Executor::new(Arc::clone(&spec));
-    let parent = genesis.header.clone();
+    let parent = genesis.header;
     let attributes = BuildAttributes {
         parent: parent.hash(),
         number: 1,
