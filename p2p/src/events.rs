@@ -34,7 +34,7 @@ pub enum NetworkEvent {
     },
     /// A frame on [`crate::Channel::Consensus`].
     Frame(Frame),
-    /// A peer claims another head than before. Nothing but a claim.
+    /// Where a peer claims its head is: when it changes, and every few seconds. Nothing but a claim.
     PeerHead {
         /// Who.
         node: NodeId,

@@ -178,7 +178,7 @@ impl Default for RpcConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 8545)),
             allowed_hosts: vec!["localhost".into()],
             cors_origins: Vec::new(),
-            namespaces: vec![Namespace::Eth, Namespace::Net, Namespace::Web3],
+            namespaces: vec![Namespace::Eth, Namespace::Net, Namespace::Web3, Namespace::Entente],
             allow_unprotected_transactions: false,
             connection_threads: 2,
             limits: RpcLimits::default(),

@@ -64,7 +64,7 @@ pub enum RpcStartError {
     #[error("cannot start a thread for JSON-RPC: {0}")]
     Thread(io::Error),
     /// An origin is not one.
-    #[error("rpc.cors_origins: {0:?} is not an origin such as https://example.org")]
+    #[error("rpc.cors: {0:?} is not an origin such as https://example.org")]
     Origin(String),
     /// Two methods have one name.
     #[error("JSON-RPC methods: {0}")]

@@ -133,7 +133,11 @@ impl Database {
         });
         let mut batch = Batch::default();
         schema::put_genesis(&mut batch, given, genesis_json);
-        if let Ok(validators) = ValidatorSet::new(genesis.validators.clone()) {
+        // A transition may name the validators of the first block.
+        let next = genesis.spec.rules_at(genesis.header.number.saturating_add(1));
+        let validators = next.validator_override.map(|(_, validators)| validators);
+        let validators = validators.unwrap_or_else(|| genesis.validators.clone());
+        if let Ok(validators) = ValidatorSet::new(validators) {
             let number = genesis.header.number.to_be_bytes();
             batch.put(Column::Tallies, &number, &VoteTally::new(validators).encode());
         }

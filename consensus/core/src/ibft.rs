@@ -207,7 +207,11 @@ impl Ibft {
                 }
             }
             Outcome::Ignored => {}
-            Outcome::Refused(reason) => out.then(Action::Penalize { node: from, reason }),
+            // Followers relay what they cannot judge: only the author's own node is to blame.
+            Outcome::Refused(reason) if self.peers.is_node_of(from, author) => {
+                out.then(Action::Penalize { node: from, reason });
+            }
+            Outcome::Refused(_) => {}
         }
     }
 
@@ -298,8 +302,9 @@ impl Engine for Ibft {
                 self.on_peer(node, validator, now, out);
             }
             Input::Peer { node, connected: false, .. } => self.peers.lost(node, now.elapsed),
-            Input::PeerHead { number, .. } => {
+            Input::PeerHead { node, number, .. } => {
                 self.best_peer_head = self.best_peer_head.max(number);
+                self.peers.claimed(node, number);
             }
             Input::Operator(operation) => self.operator_votes.apply(&operation),
             Input::Wake | Input::Fetched { .. } | Input::Imported { .. } => {}

@@ -25,7 +25,8 @@ impl Replica {
     /// Takes one input; as [`Engine::step`].
     pub fn step(&mut self, now: Now, input: Input, out: &mut Step) {
         match input {
-            Input::PeerHead { node, number, hash: _ } => {
+            Input::PeerHead { node, number, hash } => {
+                self.engine.step(now, Input::PeerHead { node, number, hash }, out);
                 self.sync.on_peer_head(now, node, number, out);
             }
             Input::Fetched { request, blocks } => self.sync.on_fetched(now, request, blocks, out),
@@ -92,7 +93,9 @@ mod tests {
                 Input::Committed(_) => "committed",
                 Input::Peer { .. } => "peer",
                 Input::TransactionsWaiting(_) => "transactions",
-                Input::PeerHead { .. } | Input::Fetched { .. } | Input::Imported { .. } => "sync",
+                Input::PeerHead { .. } | Input::Fetched { .. } | Input::Imported { .. } => {
+                    "peer head"
+                }
                 Input::Message { .. }
                 | Input::Built { .. }
                 | Input::Executed { .. }
@@ -136,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_engine_hears_of_the_chain_and_of_peers_but_not_of_sync() {
+    fn the_engine_hears_of_the_chain_and_of_peers_but_not_of_fetched_blocks() {
         let mut replica = replica(None);
         let mut out = Step::default();
         let inputs = [
@@ -158,7 +161,8 @@ mod tests {
                 Some(evidence.what)
             })
             .collect();
-        assert_eq!(heard, ["recovered", "peer", "transactions", "committed", "wake"]);
+        let expected = ["recovered", "peer", "peer head", "transactions", "committed", "wake"];
+        assert_eq!(heard, expected);
     }
 
     #[test]

@@ -9,8 +9,6 @@ const NAMESPACES: [&str; 9] =
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 /// Bytes of extraData that are a proposer's own.
 const VANITY_BYTES: usize = 32;
-/// geth's bounds of a header's gas limit.
-const GAS_LIMITS: std::ops::RangeInclusive<u64> = 5000..=i64::MAX as u64;
 
 pub(crate) fn check(config: &NodeConfig) -> Result<(), ConfigError> {
     let expect = |holds: bool, key: &'static str| {
@@ -28,8 +26,6 @@ pub(crate) fn check(config: &NodeConfig) -> Result<(), ConfigError> {
     expect(usable, "validator.password_file")?;
     expect((1..=1000).contains(&config.pool.price_bump_percent), "pool.price_bump_percent")?;
     expect(config.storage.history != History::Last(0), "storage.history")?;
-    let gas = config.block.gas_limit;
-    expect(gas.is_none_or(|gas| GAS_LIMITS.contains(&gas)), "block.gas_limit")?;
     expect(config.block.vanity.len() <= VANITY_BYTES, "block.vanity")?;
     let level = |part: &str| {
         let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
@@ -54,9 +50,6 @@ fn above_zero(config: &NodeConfig) -> Result<(), ConfigError> {
 /// Peers and Prometheus must know the port beforehand; no two servers can share one.
 fn ports(config: &NodeConfig) -> Result<(), ConfigError> {
     let mut servers = vec![("p2p.listen", config.p2p.listen)];
-    if config.metrics.enabled {
-        servers.push(("metrics.listen", config.metrics.listen));
-    }
     if let Some((key, _)) = servers.iter().find(|(_, listen)| listen.port() == 0) {
         return Err(refuse(config, key, None));
     }

@@ -43,7 +43,7 @@ const SWITCH: &str = "true or false";
 
 /// All keys, by section.
 #[rustfmt::skip]
-pub(crate) const KEYS: [Key; 42] = [
+pub(crate) const KEYS: [Key; 39] = [
     key("data_dir", Kind::Text, PATH, "Where the database and the node's own key live."),
     key("genesis", Kind::Text, PATH, "Genesis file; not needed once the data directory has one."),
     key("p2p.listen", Kind::Text, "an address with a port above 0, such as 0.0.0.0:30303", "Address and port for peers."),
@@ -80,12 +80,9 @@ pub(crate) const KEYS: [Key; 42] = [
     key("pool.regossip_seconds", Kind::Number, SECONDS, "After how long peers are told of a waiting transaction again."),
     key("storage.cache_mib", Kind::Number, MIB, "Memory for reads."),
     key("storage.history", Kind::NumberOrText, "\"archive\" or a number of blocks above 0", "How far back states are kept."),
-    key("block.gas_limit", Kind::Number, "an amount of gas from 5000 to 2^63-1", "Gas limit that this node's blocks move towards; left out: the parent's."),
     key("block.vanity", Kind::Text, "a text of up to 32 bytes", "Text in the extraData of this node's blocks."),
     key("log.format", Kind::Text, "text or json", "Form of log lines."),
     key("log.level", Kind::Text, "error, warn, info, debug, trace or off, or such by part: info,entente_p2p=debug", "What is logged."),
-    key("metrics.enabled", Kind::Switch, SWITCH, "Whether numbers for Prometheus are served."),
-    key("metrics.listen", Kind::Text, "an address with a port above 0, such as 127.0.0.1:9545", "Address and port for Prometheus."),
 ];
 
 pub(crate) fn find(path: &str) -> Option<&'static Key> {

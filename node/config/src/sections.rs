@@ -32,8 +32,6 @@ pub struct NodeConfig {
     pub block: BlockConfig,
     /// What is logged, and how.
     pub log: LogConfig,
-    /// Numbers for Prometheus.
-    pub metrics: MetricsConfig,
     /// Who set what; see [`NodeConfig::effective`].
     #[serde(skip)]
     pub(crate) origins: crate::load::Origins,
@@ -51,7 +49,6 @@ impl Default for NodeConfig {
             storage: StorageConfig::default(),
             block: BlockConfig::default(),
             log: LogConfig::default(),
-            metrics: MetricsConfig::default(),
             origins: crate::load::Origins::default(),
         }
     }
@@ -170,7 +167,7 @@ impl Default for RpcConfig {
             listen: (Ipv4Addr::LOCALHOST, 8545).into(),
             allowed_hosts: vec!["localhost".into()],
             cors: Vec::new(),
-            namespaces: ["eth", "net", "web3"].map(Into::into).to_vec(),
+            namespaces: ["eth", "net", "web3", "entente"].map(Into::into).to_vec(),
             allow_unprotected_transactions: false,
             limits: RpcLimitsConfig::default(),
         }
@@ -323,9 +320,6 @@ impl Default for StorageConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BlockConfig {
-    /// Gas limit that this node's blocks move towards; `None`: the parent's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gas_limit: Option<u64>,
     /// Text of up to 32 bytes in the extraData of this node's blocks.
     pub vanity: String,
 }
@@ -353,21 +347,5 @@ pub struct LogConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         Self { format: LogFormat::Text, level: "info".into() }
-    }
-}
-
-/// `[metrics]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MetricsConfig {
-    /// Whether numbers are served.
-    pub enabled: bool,
-    /// Address and port for Prometheus.
-    pub listen: SocketAddr,
-}
-
-impl Default for MetricsConfig {
-    fn default() -> Self {
-        Self { enabled: false, listen: (Ipv4Addr::LOCALHOST, 9545).into() }
     }
 }

@@ -110,7 +110,7 @@ fn bounds_of_zero_are_refused() {
         let error = refused("", &[], &[&format!("{}=0", key.path)]);
         assert_eq!(error, format!("--set: {}: got 0, expected a number above 0", key.path));
     }
-    for flag in ["p2p.max_peers=0", "p2p.max_peers=129", "storage.history=0", "block.gas_limit=1"] {
+    for flag in ["p2p.max_peers=0", "p2p.max_peers=129", "storage.history=0"] {
         refused("", &[], &[flag]);
     }
 }
@@ -143,7 +143,6 @@ fn full() -> NodeConfig {
     config.p2p.node_key_file = Some("n".into());
     config.validator.key_file = Some("k".into());
     config.validator.password_file = Some("p".into());
-    config.block.gas_limit = Some(30_000_000);
     config
 }
 

@@ -121,8 +121,9 @@ impl Backend for NodeBackend {
     }
 
     fn operate(&self, operation: Operation) -> BoxFuture<Result<(), Rejected>> {
-        self.consensus.offer(Input::Operator(operation));
-        Box::pin(async { Ok(()) })
+        let taken = self.consensus.offer(Input::Operator(operation));
+        let busy = || Rejected("the consensus engine is busy, try again".to_owned());
+        Box::pin(async move { if taken { Ok(()) } else { Err(busy()) } })
     }
 
     fn node(&self) -> NodeInfo {
@@ -143,7 +144,7 @@ impl Backend for NodeBackend {
         Readiness {
             peers,
             blocks_behind: status.best_peer_head.saturating_sub(head),
-            problems: readiness::reasons(&status, peers, head),
+            problems: readiness::reasons(&status, peers),
         }
     }
 
@@ -151,6 +152,11 @@ impl Backend for NodeBackend {
         self.metrics.run_upkeep();
         let peers = self.network.peers().len();
         metrics::gauge!("entente_peers").set(u32::try_from(peers).unwrap_or(u32::MAX));
+        let network = self.network.counters();
+        metrics::counter!("entente_p2p_bans_total").absolute(network.bans);
+        for (reason, count) in &network.dropped {
+            metrics::counter!("entente_p2p_dropped_total", "reason" => *reason).absolute(*count);
+        }
         self.metrics.render()
     }
 }

@@ -9,7 +9,7 @@ use alloy_consensus::Header;
 use alloy_primitives::B256;
 use entente_chain::{
     ChainSpec, Receipt, RecoveredBlock, SealedHeader, header_hash, limits::EXECUTED_BLOCKS_MAX,
-    votes::VoteTally,
+    spec::EngineKind, votes::VoteTally,
 };
 use entente_consensus::{
     BuildAttributes, ChainPosition, Verdict,
@@ -58,6 +58,7 @@ impl Chain {
     /// # Errors
     /// When the database cannot be read or another writer exists.
     pub(crate) fn open(database: &Database, spec: Arc<ChainSpec>) -> Result<Self, ChainError> {
+        supported(&spec)?;
         let reader = database.reader();
         let states = database.states();
         let trie = states.trie_at_head()?;
@@ -184,7 +185,7 @@ impl Chain {
             self.execute(&block, &head.header, unix_seconds)?;
         }
         let position = self.executed.iter().position(|known| known.block.hash() == block.hash());
-        let Some(ExecutedBlock { receipts, state, .. }) =
+        let Some(ExecutedBlock { block: executed, receipts, state }) =
             position.and_then(|index| self.executed.remove(index))
         else {
             return Err(ChainError::ParentMissing {
@@ -192,6 +193,8 @@ impl Chain {
                 head: head.header.hash(),
             });
         };
+        // The body that was executed: the hash says nothing about the one that came with the seals.
+        let block = executed.with_header(block.header);
         let tally = self.rules.tally_after(&block.header, self.tally.clone())?;
         let changed = (tally != self.tally).then(|| tally.encode());
         self.writer.commit(BlockCommit {
@@ -212,14 +215,29 @@ impl Chain {
     ///
     /// # Errors
     /// When the block breaks a rule or the database failed; the head stays where it was.
-    pub(crate) fn import(
-        &mut self,
-        block: RecoveredBlock,
-        unix_seconds: u64,
-    ) -> Result<CommittedBlock, ChainError> {
+    pub(crate) fn import(&mut self, block: RecoveredBlock) -> Result<CommittedBlock, ChainError> {
         self.rules.check_seals(&block.header, self.tally.validators())?;
-        self.adopt(block, unix_seconds)
+        // A quorum vouches for its time: our own clock may be the one that is wrong.
+        self.adopt(block, u64::MAX)
     }
+}
+
+/// Refuses chains whose blocks this version could not follow, before the first one.
+fn supported(spec: &ChainSpec) -> Result<(), ChainError> {
+    let blocks = std::iter::once(0).chain(spec.transitions.iter().map(|change| change.block));
+    for block in blocks {
+        let engine = spec.engine_at(block);
+        if engine != EngineKind::Qbft {
+            let text = format!("block {block}: {engine:?} blocks are not supported, Qbft ones are");
+            return Err(ChainError::Unsupported(text));
+        }
+        if let Some(contract) = spec.rules_at(block).validator_contract {
+            let text =
+                format!("block {block}: validators by contract ({contract}) are not supported");
+            return Err(ChainError::Unsupported(text));
+        }
+    }
+    Ok(())
 }
 
 /// A block hash, short enough for a log line.

@@ -37,6 +37,9 @@ pub(crate) enum ChainError {
     /// The validators of a block are not in the database.
     #[error("validators after block {0} are missing from the database; run `entente db check`")]
     TallyMissing(BlockNumber),
+    /// The chain asks for something that this version cannot do.
+    #[error("{0}")]
+    Unsupported(String),
     /// They are there but cannot be read.
     #[error("validators in the database: {0}")]
     Tally(#[from] VoteTallyError),
@@ -44,7 +47,7 @@ pub(crate) enum ChainError {
     #[error(transparent)]
     State(#[from] StateError),
     /// The database failed.
-    #[error(transparent)]
+    #[error("the database failed")]
     Store(#[from] StoreError),
 }
 
@@ -53,10 +56,13 @@ impl ChainError {
     #[must_use]
     pub(crate) fn is_invalid_block(&self) -> bool {
         match self {
+            // Our clock may be behind: ask again, accuse nobody.
+            Self::Header(HeaderError::TimestampInFuture { .. }) => false,
             Self::Header(_) | Self::ExtraData(_) | Self::StateRoot { .. } => true,
             Self::Block(error) => error.is_invalid(),
             Self::ParentMissing { .. }
             | Self::TallyMissing(_)
+            | Self::Unsupported(_)
             | Self::Tally(_)
             | Self::State(_)
             | Self::Store(_) => false,

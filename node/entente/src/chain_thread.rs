@@ -15,10 +15,6 @@ use entente_rpc::{Events, NewHead};
 use std::{sync::Arc, time::Instant};
 use tokio::sync::watch;
 
-/// Transactions rarely use all the gas they may: the pool offers this many times what the block
-/// has, counted by gas limits, and execution stops when the block is full.
-const GAS_OFFERED: u64 = 5;
-
 /// What the consensus thread asks of the chain.
 pub(crate) enum ChainCommand {
     /// Build a block on the head.
@@ -130,8 +126,8 @@ fn try_build(
 ) -> anyhow::Result<RecoveredBlock> {
     let template = chain.template(attributes)?;
     let base_fee = template.base_fee_per_gas.unwrap_or_default();
-    let gas = template.gas_limit.saturating_mul(GAS_OFFERED);
-    let mut source = ports.pool.best(gas, limits::BLOCK_BUILD_BYTES_MAX, base_fee)?;
+    let mut source =
+        ports.pool.best(template.gas_limit, limits::BLOCK_BUILD_BYTES_MAX, base_fee)?;
     let block = chain.build(template, attributes.time_limit, &mut source)?;
     ports.pool.skipped(source.into_skipped());
     Ok(block)
@@ -147,7 +143,7 @@ fn import(
         if number <= chain.head().header.number {
             continue;
         }
-        match chain.import(block, ports.clock.unix_seconds()) {
+        match chain.import(block) {
             Ok(committed) => publish(committed, ports),
             Err(error) if error.is_invalid_block() => {
                 tracing::warn!(number, %error, "block of a peer refused");

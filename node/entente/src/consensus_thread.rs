@@ -13,9 +13,9 @@ use tokio::sync::watch;
 
 /// Inputs taken in one go: a burst of votes shares one fsync.
 const BATCH_MAX: usize = 256;
-/// Records kept in the log after a height is committed: the newest height's are enough, more help
-/// an operator who asks what happened.
-const RECORDS_KEPT: u64 = 512;
+/// Records kept in the log after a height is committed. Only those above the head count after a
+/// restart; each may hold a block, so they are few.
+const RECORDS_KEPT: u64 = 16;
 
 /// Where inputs for the engine go.
 #[derive(Clone)]
@@ -36,11 +36,13 @@ impl ConsensusInputs {
         drop(self.sender.send(Some(input)));
     }
 
-    /// Drops the input when the queue is full: for what the protocol sends again.
-    pub(crate) fn offer(&self, input: Input) {
-        if let Err(TrySendError::Full(_)) = self.sender.try_send(Some(input)) {
+    /// Drops the input when the queue is full: for what is sent again. Tells whether it was taken.
+    pub(crate) fn offer(&self, input: Input) -> bool {
+        let refused = self.sender.try_send(Some(input)).err();
+        if matches!(refused, Some(TrySendError::Full(_))) {
             metrics::counter!("entente_consensus_inputs_dropped_total").increment(1);
         }
+        refused.is_none()
     }
 
     /// Asks the engine to stop.
@@ -201,7 +203,7 @@ fn command(ports: &ConsensusPorts, command: ChainCommand) {
         }
         ChainCommand::Stop => return,
     };
-    ports.inputs.offer(answer);
+    let _dropped_when_full = ports.inputs.offer(answer);
 }
 
 fn built_failure(request: BuildId, reason: String) -> Input {

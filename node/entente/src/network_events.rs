@@ -5,6 +5,7 @@
 use crate::{
     consensus_thread::ConsensusInputs,
     pool_handle::{PoolCommand, PoolHandle},
+    stop::{self, Stop},
 };
 use alloy_primitives::Bytes;
 use alloy_rlp::Decodable;
@@ -19,7 +20,7 @@ use entente_consensus::{
 use entente_evm::Senders;
 use entente_p2p::{Asked, NetworkEvent, NetworkEvents, NetworkHandle, Request, Response};
 use entente_storage::ChainReader;
-use std::sync::Arc;
+use std::{sync::Arc, thread::JoinHandle};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 /// What a malformed frame costs a peer; it is banned at 100.
@@ -51,22 +52,28 @@ pub(crate) struct EventPorts {
 ///
 /// # Errors
 /// When the operating system gives no thread.
-pub(crate) fn start(events: NetworkEvents, ports: EventPorts) -> std::io::Result<()> {
+pub(crate) fn start(
+    events: NetworkEvents,
+    ports: EventPorts,
+    stop: &Stop,
+) -> std::io::Result<Vec<JoinHandle<()>>> {
     let NetworkEvents { mut urgent, mut transactions, requests } = events;
     let admission = ports.clone();
-    std::thread::Builder::new().name("admission".into()).spawn(move || {
+    let admission = stop::spawn("admission", stop.handle(), move || {
         while let Some(event) = urgent.blocking_recv() {
             take_urgent(&admission, event);
         }
+        Ok(())
     })?;
     let ingestion = ports.clone();
-    std::thread::Builder::new().name("ingest".into()).spawn(move || {
+    let ingestion = stop::spawn("ingest", stop.handle(), move || {
         while let Some(frame) = transactions.blocking_recv() {
             ingest(&ingestion, frame.from, &frame.bytes);
         }
+        Ok(())
     })?;
     tokio::spawn(serve(requests, ports.reader));
-    Ok(())
+    Ok(vec![admission, ingestion])
 }
 
 /// Blocks for peers, a few requests at a time.
@@ -87,17 +94,17 @@ fn take_urgent(ports: &EventPorts, event: NetworkEvent) {
     match event {
         NetworkEvent::Frame(frame) => admit(ports, frame.from, &frame.bytes),
         NetworkEvent::Connected(peer) => {
-            ports.consensus.send(Input::Peer {
-                node: peer.node,
-                validator: peer.validator,
-                connected: true,
-            });
+            let node = peer.node;
+            ports.consensus.send(Input::Peer { node, validator: peer.validator, connected: true });
+            // While a chain stands still no head changes: this may be all that we hear of it.
+            let (number, hash) = (peer.head.number, peer.head.hash);
+            ports.consensus.send(Input::PeerHead { node, number, hash });
         }
         NetworkEvent::Disconnected { node, .. } => {
             ports.consensus.send(Input::Peer { node, validator: None, connected: false });
         }
         NetworkEvent::PeerHead { node, number, hash } => {
-            ports.consensus.offer(Input::PeerHead { node, number, hash });
+            ports.consensus.send(Input::PeerHead { node, number, hash });
         }
     }
 }
@@ -112,7 +119,10 @@ fn admit(ports: &EventPorts, from: NodeId, frame: &Bytes) {
         validators: &position.next,
     };
     match message::admit(frame, &gate, &recover) {
-        Ok(message) => ports.consensus.offer(Input::Message { from, message }),
+        Ok(message) => {
+            // Votes are sent again.
+            let _dropped_when_full = ports.consensus.offer(Input::Message { from, message });
+        }
         Err(AdmissionError::Height { .. } | AdmissionError::NotValidator(_)) => {
             metrics::counter!("entente_consensus_messages_stale_total").increment(1);
         }

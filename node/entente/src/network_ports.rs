@@ -1,9 +1,10 @@
 //! What the node's threads say to the network: frames by kind, block requests, scores.
 
-use crate::{consensus_thread::ConsensusInputs, pool_handle::Shared};
+use crate::{consensus_thread::ConsensusInputs, decode, pool_handle::Shared};
 use alloy_primitives::Bytes;
 use entente_chain::{
-    ChainSpec, NodeId, block::encode_transactions, limits::TRANSACTIONS_FRAME_BYTES_MAX,
+    ChainSpec, NodeId, RecoveredBlock, block::encode_transactions,
+    limits::TRANSACTIONS_FRAME_BYTES_MAX,
 };
 use entente_consensus::{FetchId, Input};
 use entente_evm::Senders;
@@ -76,23 +77,19 @@ impl NetworkPorts {
         let this = self.clone();
         self.runtime.spawn(async move {
             let answer = this.network.request(from, Request::Blocks { start, count }).await;
-            let blocks = match answer {
-                Ok(Response::Blocks(blocks)) => this.decode(blocks).await,
-                Err(error) => Err(error.to_string()),
-            };
-            this.inputs.offer(Input::Fetched { request, blocks });
+            // Decoding takes time, and the queue of the engine may be full: not on a runtime thread.
+            tokio::task::spawn_blocking(move || {
+                let blocks = match answer {
+                    Ok(Response::Blocks(blocks)) => this.decode(&blocks),
+                    Err(error) => Err(error.to_string()),
+                };
+                this.inputs.send(Input::Fetched { request, blocks });
+            });
         });
     }
 
-    async fn decode(
-        &self,
-        blocks: Vec<Bytes>,
-    ) -> Result<Vec<entente_chain::RecoveredBlock>, String> {
-        let (senders, spec) = (Arc::clone(&self.senders), Arc::clone(&self.spec));
-        let decoded = self.runtime.spawn_blocking(move || {
-            blocks.iter().map(|bytes| crate::decode::block(&senders, &spec, bytes)).collect()
-        });
-        decoded.await.unwrap_or_else(|stopped| Err(stopped.to_string()))
+    fn decode(&self, blocks: &[Bytes]) -> Result<Vec<RecoveredBlock>, String> {
+        blocks.iter().map(|bytes| decode::block(&self.senders, &self.spec, bytes)).collect()
     }
 }
 

@@ -7,17 +7,11 @@ const STALLED_AFTER_PERIODS: u64 = 3;
 /// Milliseconds added, so that a short period does not cry wolf.
 const STALLED_GRACE_MS: u64 = 4_000;
 
-/// Reasons why the node is not ready; empty when it is.
+/// Reasons why the node is not ready; empty when it is. How far behind is too far is the question's
+/// own business (`blocks_behind`).
 #[must_use]
-pub(crate) fn reasons(status: &EngineStatus, peers: usize, head: u64) -> Vec<String> {
+pub(crate) fn reasons(status: &EngineStatus, peers: usize) -> Vec<String> {
     let mut reasons = Vec::new();
-    if status.best_peer_head > head.saturating_add(2) {
-        reasons.push(format!(
-            "{} blocks behind: head {head}, best peer {}",
-            status.best_peer_head - head,
-            status.best_peer_head
-        ));
-    }
     if let Some(reason) = stalled(status) {
         reasons.push(reason);
     }
@@ -88,12 +82,6 @@ mod tests {
     #[test]
     fn three_of_four_are_enough() {
         assert_eq!(stalled(&status(3)), None);
-        assert!(reasons(&status(3), 2, 10).is_empty());
-    }
-
-    #[test]
-    fn a_node_far_behind_is_not_ready() {
-        let behind = EngineStatus { best_peer_head: 50, ..status(4) };
-        assert_eq!(reasons(&behind, 3, 10).len(), 1);
+        assert!(reasons(&status(3), 2).is_empty());
     }
 }

@@ -266,7 +266,7 @@ impl Shared {
             clock: self.clock,
         };
         let position = chain_ports.position.subscribe();
-        network_events::start(queues.network, self.event_ports(position))?;
+        let mut threads = network_events::start(queues.network, self.event_ports(position), stop)?;
         let consensus_ports = ConsensusPorts {
             chain: self.chain.clone(),
             network: self.network_ports.clone(),
@@ -275,7 +275,7 @@ impl Shared {
         };
         let (log, position, clock, environment) =
             (self.database.consensus_log()?, chain.position(), self.clock, self.environment);
-        Ok(vec![
+        threads.extend([
             stop::spawn("consensus", stop.handle(), move || {
                 let mut thread =
                     consensus_thread::ConsensusThread::new(replica, log, consensus_ports, clock);
@@ -289,7 +289,8 @@ impl Shared {
                 pool_thread::run(pool, &queues.pool, &pool_ports);
                 Ok(())
             })?,
-        ])
+        ]);
+        Ok(threads)
     }
 
     fn event_ports(&self, position: watch::Receiver<ChainPosition>) -> EventPorts {

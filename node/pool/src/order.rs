@@ -15,8 +15,9 @@ type Candidate = (u128, Reverse<usize>, Reverse<u64>, Address, u64);
 
 impl Pool {
     /// Executable transactions for a block with this base fee in wei, in the order they should
-    /// stand in it, up to `max_gas` (by gas limits) and `max_bytes`. A sender's nonces stay in
-    /// order; one that does not fit or cannot pay the base fee holds back those after it.
+    /// stand in it, as many as could fit if each used the least gas, up to `max_bytes`: what a
+    /// transaction uses is known only when it runs. A sender's nonces stay in order; one that can
+    /// never fit or cannot pay the base fee holds back those after it.
     #[must_use]
     pub fn best(
         &self,
@@ -42,13 +43,11 @@ impl Pool {
             let Some(queue) = self.senders.get(&address) else { continue };
             let Some(entry) = queue.entries.get(&nonce) else { continue };
             let transaction = &entry.transaction;
-            let (more_gas, more_bytes) = (transaction.gas_limit(), transaction.encoded().len());
-            let (Some(gas_left), Some(bytes_left)) =
-                (gas.checked_sub(more_gas), bytes.checked_sub(more_bytes))
-            else {
+            let Some(bytes_left) = bytes.checked_sub(transaction.encoded().len()) else { continue };
+            if transaction.gas_limit() > max_gas {
                 continue;
-            };
-            (gas, bytes) = (gas_left, bytes_left);
+            }
+            (gas, bytes) = (gas.saturating_sub(TRANSACTION_GAS_MIN), bytes_left);
             chosen.push(Arc::clone(transaction));
             let Some(after) = nonce.checked_add(1).filter(|after| queue.is_executable(*after))
             else {

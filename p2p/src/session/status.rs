@@ -37,9 +37,9 @@ pub(super) async fn read(task: Task, mut stream: ReadHalf<LaneStream>) -> Discon
         let node = task.link.peer.node;
         match Status::decode(&bytes) {
             Ok(Status::Head(head)) => {
-                if task.link.head.send_replace(head) == head {
-                    continue;
-                }
+                // Told again although it may be known: whoever missed it the first time must not wait
+                // for the peer's next block.
+                task.link.head.send_replace(head);
                 let event = NetworkEvent::PeerHead { node, number: head.number, hash: head.hash };
                 if task.local.outlets.urgent.send(event).await.is_err() {
                     return OWNER_GONE;

@@ -169,7 +169,7 @@ impl HttpRules {
         }
         let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
         if upgrade && origin.is_some_and(|origin| !is_listed(&self.origins, origin)) {
-            return Err((StatusCode::FORBIDDEN, "origin not in rpc.cors_origins\n"));
+            return Err((StatusCode::FORBIDDEN, "origin not in rpc.cors\n"));
         }
         Ok(())
     }

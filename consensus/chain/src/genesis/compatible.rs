@@ -68,6 +68,13 @@ impl ChainSpec {
             format!("{:?}", past.map(agreed_change).collect::<Vec<_>>())
         };
         equal("a transition", past(self), past(other))?;
+        // The validators of the next block are settled with the head.
+        let next = |spec: &Self| {
+            let next = head_number.saturating_add(1);
+            let change = spec.transitions.iter().find(|change| change.block == next);
+            format!("{:?}", change.and_then(|change| change.validators.as_ref()))
+        };
+        equal("validators of the next block", next(self), next(other))?;
         let blobs = |spec: &Self| {
             let past = spec.blob_schedule.iter().filter(|entry| entry.from <= seconds);
             format!("{:?}", past.collect::<Vec<_>>())

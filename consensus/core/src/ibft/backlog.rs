@@ -39,8 +39,18 @@ impl Backlog {
             let slot = other.kind() == kind && other.view().height == view.height;
             slot && (carries_block(kind) || other.view().round == view.round)
         };
-        if kept.len() < BACKLOG_PER_VALIDATOR && !kept.iter().any(same) {
-            kept.push((from, admitted));
+        match kept.iter().position(same) {
+            // The newest round is where its author is.
+            Some(index) if kind == Kind::RoundChange => {
+                if let Some(slot) = kept.get_mut(index)
+                    && round_of(&slot.1) < view.round
+                {
+                    *slot = (from, admitted);
+                }
+            }
+            Some(_) => {}
+            None if kept.len() < BACKLOG_PER_VALIDATOR => kept.push((from, admitted)),
+            None => {}
         }
     }
 
@@ -64,6 +74,11 @@ impl Backlog {
         });
         kinds.filter(|kind| matches!(kind, Kind::Proposal | Kind::RoundChange)).count()
     }
+}
+
+fn round_of(admitted: &Admitted) -> u64 {
+    let Message::Ibft(message) = admitted.message();
+    message.view().round
 }
 
 fn height_of(admitted: &Admitted) -> BlockNumber {

@@ -3,7 +3,7 @@
 use super::payload::View;
 use crate::engine::Millis;
 use alloy_primitives::Address;
-use entente_chain::{NodeId, ValidatorSet, limits::PEERS_MAX};
+use entente_chain::{BlockNumber, NodeId, ValidatorSet, limits::PEERS_MAX};
 use std::collections::BTreeMap;
 
 /// What is known of a validator.
@@ -30,6 +30,7 @@ pub(super) enum Presence {
 #[derive(Default)]
 pub(super) struct Peers {
     nodes: BTreeMap<NodeId, Option<Address>>,
+    heads: BTreeMap<NodeId, BlockNumber>,
     seen: BTreeMap<Address, Seen>,
 }
 
@@ -46,11 +47,36 @@ impl Peers {
     }
 
     pub(super) fn lost(&mut self, node: NodeId, now: Millis) {
+        self.heads.remove(&node);
         let Some(Some(validator)) = self.nodes.remove(&node) else { return };
         if let Some(seen) = self.seen.get_mut(&validator) {
             seen.connections = seen.connections.saturating_sub(1);
             seen.lost_at = Some(now);
         }
+    }
+
+    /// A connected node announced its head.
+    pub(super) fn claimed(&mut self, node: NodeId, head: BlockNumber) {
+        if self.nodes.contains_key(&node) {
+            self.heads.insert(node, head);
+        }
+    }
+
+    /// Whether a node is the one of a validator.
+    pub(super) fn is_node_of(&self, node: NodeId, validator: Address) -> bool {
+        self.nodes.get(&node) == Some(&Some(validator))
+    }
+
+    /// Whether a validator's node says that it lacks more than the newest block: the newest may be
+    /// on its way.
+    pub(super) fn is_behind(&self, validator: Address, head: BlockNumber) -> bool {
+        let mut claims = self
+            .nodes
+            .iter()
+            .filter(|(_, of)| **of == Some(validator))
+            .filter_map(|(node, _)| self.heads.get(node))
+            .peekable();
+        claims.peek().is_some() && claims.all(|claim| claim.saturating_add(1) < head)
     }
 
     /// A validator signed a message about `view`.

@@ -112,8 +112,9 @@ impl Ibft {
             return timeout;
         }
         match self.peers.presence(proposer, now.elapsed, height.hearing_patience()) {
-            Presence::Here => timeout,
-            Presence::Lost => {
+            Presence::Here if !self.peers.is_behind(proposer, height.parent.number) => timeout,
+            // One that has still to catch up cannot propose.
+            Presence::Here | Presence::Lost => {
                 let half_a_period = (height.rules.block_period_ms / 2).max(EARLY_MS_MIN);
                 (timeout / 8).clamp(EARLY_MS_MIN, half_a_period).min(timeout)
             }

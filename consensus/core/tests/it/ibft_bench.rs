@@ -83,6 +83,15 @@ impl Bench {
         self.step(Input::Message { from: id(0), message })
     }
 
+    /// As [`deliver`](Self::deliver), over a session with the author's own node.
+    pub(crate) fn deliver_directly(&mut self, message: ibft::Message) -> Vec<Action> {
+        let author = message.author();
+        let node = self.set.index_of(author).map_or_else(|| id(9), |index| id(10 + index));
+        let _greeting = self.step(Input::Peer { node, validator: Some(author), connected: true });
+        let message = self.admit(&Message::Ibft(message).encode()).expect("a well-formed message");
+        self.step(Input::Message { from: node, message })
+    }
+
     /// Validators `authors` ask for a round in which nothing was prepared.
     pub(crate) fn changes(&self, round: u64, authors: &[usize]) -> Vec<Signed<RoundChangePayload>> {
         let payload = RoundChangePayload { view: view(round), prepared: None };

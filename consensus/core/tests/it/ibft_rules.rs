@@ -54,7 +54,7 @@ fn round_changes_of_another_round_justify_nothing() {
     let mut bench = Bench::new();
     let block = bench.block(2, 2, 1);
     let stale = bench.changes(1, &[0, 1, 2]);
-    let actions = bench.deliver(bench.proposal(2, block, stale, vec![]));
+    let actions = bench.deliver_directly(bench.proposal(2, block, stale, vec![]));
     assert!(!executes(&actions));
     assert_eq!(penalties(&actions), ["a round change asks for another height or round"]);
 }
@@ -80,7 +80,7 @@ fn one_signer_counts_once_however_often_it_is_listed() {
     let mut bench = Bench::new();
     let block = bench.block(1, 1, 1);
     let changes = bench.changes(1, &[0, 0, 0, 1]);
-    let actions = bench.deliver(bench.proposal(1, block, changes, vec![]));
+    let actions = bench.deliver_directly(bench.proposal(1, block, changes, vec![]));
     assert!(!executes(&actions));
     assert_eq!(penalties(&actions), ["fewer round changes than a quorum justify the proposal"]);
 }
@@ -91,7 +91,7 @@ fn a_prepared_round_that_is_not_before_its_own_is_refused() {
     let mut bench = Bench::new();
     let block = bench.block(1, 1, 1);
     let prepares = bench.prepares(1, block.hash(), &[0, 1, 2]);
-    let actions = bench.deliver(bench.round_change(0, 1, Some((1, block, prepares))));
+    let actions = bench.deliver_directly(bench.round_change(0, 1, Some((1, block, prepares))));
     let reason = "a round change names a prepared round that is not before its own";
     assert_eq!(penalties(&actions), [reason]);
 }
@@ -102,10 +102,10 @@ fn a_block_prepared_in_round_zero_needs_its_certificate() {
     let mut bench = Bench::new();
     let block = bench.block(0, 0, 1);
     let few = bench.prepares(0, block.hash(), &[0, 1]);
-    let actions = bench.deliver(bench.round_change(0, 1, Some((0, block.clone(), few))));
+    let actions = bench.deliver_directly(bench.round_change(0, 1, Some((0, block.clone(), few))));
     assert_eq!(penalties(&actions), ["fewer prepares than a quorum certify the block"]);
     let twice = bench.prepares(0, block.hash(), &[0, 1, 1]);
-    let actions = bench.deliver(bench.round_change(0, 1, Some((0, block, twice))));
+    let actions = bench.deliver_directly(bench.round_change(0, 1, Some((0, block, twice))));
     assert_eq!(penalties(&actions), ["fewer prepares than a quorum certify the block"]);
 }
 
@@ -125,18 +125,18 @@ fn of_two_locked_blocks_only_the_one_of_the_highest_round_is_justified() {
     // Re-proposed: the same blocks under round 2.
     let (low, high) = (in_round(&low, 2), in_round(&high, 2));
     let prepares = bench.prepares(0, low.hash(), &[0, 1, 2]);
-    let actions = bench.deliver(bench.proposal(2, low, changes.clone(), prepares));
+    let actions = bench.deliver_directly(bench.proposal(2, low, changes.clone(), prepares));
     assert_eq!(
         penalties(&actions),
         ["the proposal is not the block with the highest prepared round"]
     );
     let mut bench = Bench::new();
     let fresh = bench.block(2, 2, 3);
-    let actions = bench.deliver(bench.proposal(2, fresh, changes.clone(), vec![]));
+    let actions = bench.deliver_directly(bench.proposal(2, fresh, changes.clone(), vec![]));
     assert!(!executes(&actions), "a new block cannot pass a locked one");
     let mut bench = Bench::new();
     let prepares = bench.prepares(1, high.hash(), &[0, 1, 2]);
-    let actions = bench.deliver(bench.proposal(2, high.clone(), changes, prepares));
+    let actions = bench.deliver_directly(bench.proposal(2, high.clone(), changes, prepares));
     assert!(executes(&actions));
     assert_eq!(kinds(&bench.executed(&high)), [Kind::Prepare]);
 }

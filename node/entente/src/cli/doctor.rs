@@ -11,6 +11,8 @@ pub(super) struct DoctorArgs {
     rpc: String,
 }
 
+/// A node that is further behind than this is named.
+const BLOCKS_BEHIND_NAMED: u64 = 2;
 /// Clocks that differ more than this are named, in milliseconds.
 const CLOCK_OFFSET_NAMED: i64 = 500;
 
@@ -51,6 +53,11 @@ fn findings(status: &Value) -> Vec<String> {
     let mut findings = Vec::new();
     let reasons = status.get("problems").and_then(Value::as_array);
     findings.extend(reasons.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
+    let number = |key: &str| status.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let (head, best) = (number("head"), number("bestPeerHead"));
+    if best > head.saturating_add(BLOCKS_BEHIND_NAMED) {
+        findings.push(format!("{} blocks behind: head {head}, best peer {best}", best - head));
+    }
     let round = text(status, "round");
     for validator in status.get("validators").and_then(Value::as_array).into_iter().flatten() {
         let address = text(validator, "address");

@@ -2,7 +2,7 @@
 //! Every rule is checked, seals included; decoding and sender recovery run ahead of execution.
 
 use super::{genesis::read_genesis, init::database_folder};
-use crate::{chain::Chain, clock::Clock, decode};
+use crate::{chain::Chain, decode, genesis_change};
 use anyhow::{Context, bail};
 use entente_chain::{ChainSpec, RecoveredBlock, limits::BLOCK_BYTES_MAX};
 use entente_evm::Senders;
@@ -43,6 +43,7 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
     let (genesis, json) = read_genesis(&args.genesis)?;
     let database = Database::open(&database_folder(&args.data), &StorageOptions::default())?;
     database.initialise(&genesis, &json)?;
+    genesis_change::accept(&database, &genesis, &json)?;
     let spec = Arc::new(genesis.spec);
     let mut chain = Chain::open(&database, Arc::clone(&spec))?;
     let (sender, blocks) = mpsc::sync_channel(BLOCKS_AHEAD);
@@ -68,7 +69,6 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
 }
 
 fn import(chain: &mut Chain, blocks: mpsc::Receiver<FileBlock>) -> anyhow::Result<u64> {
-    let clock = Clock::start();
     let (mut count, mut transactions, mut gas) = (0_u64, 0, 0_u64);
     let mut reported = Instant::now();
     for FileBlock { offset, block } in blocks {
@@ -79,7 +79,7 @@ fn import(chain: &mut Chain, blocks: mpsc::Receiver<FileBlock>) -> anyhow::Resul
         transactions += block.transactions().len();
         gas = gas.saturating_add(block.header.gas_used);
         let place = || format!("block {number} at byte {offset}");
-        chain.import(block, clock.unix_seconds()).with_context(place)?;
+        chain.import(block).with_context(place)?;
         count += 1;
         if reported.elapsed().as_secs() >= PROGRESS_SECONDS {
             reported = Instant::now();

@@ -35,21 +35,45 @@ fn one_dead_validator_is_nothing_two_stop_the_chain_and_their_return_heals_it() 
         let address = network.validator(node);
         assert!(reason.to_lowercase().contains(&address.to_lowercase()), "{reason}");
     }
+    let url = format!("http://127.0.0.1:{}", network.port(0));
+    let doctor = network.entente(&["doctor", "--rpc"], &url);
+    let findings = String::from_utf8_lossy(&doctor.stdout).to_lowercase();
+    assert!(!doctor.status.success(), "the doctor found nothing:\n{findings}");
+    for node in [2, 3] {
+        let missing = format!("validator {} is missing", network.validator(node).to_lowercase());
+        assert!(findings.contains(&missing), "{findings}");
+    }
     let stopped = head(network.port(0)).expect("answers while it stands still");
 
-    network.restart(2);
+    // Node 3 is blocks behind and must hear so although nobody has a new block to announce.
     network.restart(3);
     let back = std::time::Instant::now();
-    wait_for("blocks after both are back", Duration::from_secs(20), || {
+    wait_for("blocks after the one that is behind is back", Duration::from_secs(20), || {
         (head(network.port(0)).ok()? > stopped).then_some(())
     });
     println!("first block {} ms after the return", back.elapsed().as_millis());
+    network.restart(2);
     let height = network.highest();
     network.agree_at(height, Duration::from_secs(20));
     wait_for("readiness after the return", Duration::from_secs(20), || {
         let (status, _) = get(network.port(0), "/readyz").ok()?;
         (status == 200).then_some(())
     });
+    wait_for("the doctor to find the chain healthy", Duration::from_secs(20), || {
+        network.entente(&["doctor", "--rpc"], &url).status.success().then_some(())
+    });
+}
+
+/// Row 55: a second node in the same folder is refused, and told who holds it.
+#[test]
+fn a_folder_in_use_is_refused_with_the_holder() {
+    let network = Network::start(1, "1s");
+    let config = network.folder_of(0).join("node.toml");
+    let output = network.entente(&["run", "--config"], config.to_str().expect("path"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{stderr}");
+    let pid = network.pid(0).to_string();
+    assert!(stderr.contains(&pid), "process {pid} is not named: {stderr}");
 }
 
 /// What a client saw: transaction hash to the block that a receipt named.

@@ -6,7 +6,7 @@ use std::{
     fs::File,
     net::TcpListener,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU16, Ordering},
@@ -84,7 +84,18 @@ impl Network {
         self.base_port..self.base_port + self.validators
     }
 
-    fn folder_of(&self, node: u16) -> PathBuf {
+    /// Runs the program with some arguments and waits for its end.
+    pub(crate) fn entente(&self, arguments: &[&str], last: &str) -> Output {
+        Command::new(ENTENTE).args(arguments).arg(last).output().expect("entente runs")
+    }
+
+    /// Process of a node.
+    pub(crate) fn pid(&self, node: u16) -> u64 {
+        self.manifest()["nodes"][usize::from(node)]["pid"].as_u64().expect("pid")
+    }
+
+    /// Folder of a node.
+    pub(crate) fn folder_of(&self, node: u16) -> PathBuf {
         self.folder.path().join("net").join(format!("node-{node}"))
     }
 
@@ -107,7 +118,7 @@ impl Network {
             child.wait().expect("gone");
             return;
         }
-        let pid = self.manifest()["nodes"][usize::from(node)]["pid"].as_u64().expect("pid");
+        let pid = self.pid(node);
         let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill");
         assert!(killed.success());
         let port = self.port(node);
