@@ -10,7 +10,7 @@ test:
 
 # Four IBFT validators on loopback, from the sources to READY; Ctrl-C stops them.
 testnet:
-	scripts/setup.sh && cargo build --release --locked && "$${CARGO_TARGET_DIR:-target}/release/entente" testnet up --engine ibft --validators 4 --dir build/testnet
+	scripts/setup.sh && cargo build --release --locked --workspace && "$${CARGO_TARGET_DIR:-target}/release/entente" testnet up --engine ibft --validators 4 --dir build/testnet
 
 # The full public vectors: CONFORMANCE_DIR=... make vectors
 vectors:

@@ -3,7 +3,7 @@
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 solc_version=0.8.37
-tools="${ENTENTE_CACHE:-$HOME/.cache/entente}/solc-$solc_version"
+tools="${XDG_CACHE_HOME:-$HOME/.cache}/entente/solc-$solc_version"
 mkdir -p "$tools"
 npm install --prefix "$tools" --no-save --no-audit --no-fund "solc@$solc_version" >&2
 

@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../node/entente/tests/clients"
 
 locks=(package.json package-lock.json requirements.txt)
 state=$({ cat "${locks[@]}"; node --version; python3 --version; } | sha256sum | cut -c1-16)
-folder="${ENTENTE_CACHE:-$HOME/.cache/entente}/clients/$state"
+folder="${XDG_CACHE_HOME:-$HOME/.cache}/entente/clients/$state"
 mkdir -p "$folder"
 
 # One installs, others wait.

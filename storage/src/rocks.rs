@@ -47,7 +47,12 @@ impl Rocks {
         read_only: bool,
     ) -> Result<Self, StoreError> {
         refuse_remains(path)?;
-        if !read_only {
+        if read_only {
+            // RocksDB takes no lock to read, and would see a running node's files change.
+            if let Some(holder) = lock_holder(&path.join("LOCK")) {
+                return Err(StoreError::Locked { path: path.into(), holder: Some(holder) });
+            }
+        } else {
             fs::create_dir_all(path).map_err(|cause| disk_error(path, &cause.to_string()))?;
         }
         let options = database_options();

@@ -4,6 +4,7 @@
 use crate::{
     BlockNumber,
     fork::{Fork, ForkSchedule},
+    limits::TRANSACTION_BYTES_MAX,
     transition::Transition,
 };
 use alloy_primitives::{Address, U256};
@@ -85,6 +86,32 @@ pub struct BlockRules {
     pub sticky_proposer: bool,
     /// Validators named by a transition at or before this block, with that block.
     pub validator_override: Option<(BlockNumber, Vec<Address>)>,
+}
+
+impl BlockRules {
+    /// What holds when a genesis file says no more than the engine: a block a second, round
+    /// timeouts of one to four seconds, contracts of 24 KiB, no rewards.
+    #[must_use]
+    pub const fn new(engine: EngineKind) -> Self {
+        Self {
+            engine,
+            epoch_length: 30_000,
+            block_period_ms: 1_000,
+            empty_block_period_ms: None,
+            request_timeout_ms: 1_000,
+            max_request_timeout_ms: 4_000,
+            validator_contract: None,
+            contract_size_limit: 24 * 1024,
+            transaction_size_limit: TRANSACTION_BYTES_MAX,
+            gas_price_enabled: true,
+            gas_limit_target: None,
+            quorum_two_thirds: true,
+            block_reward: U256::ZERO,
+            beneficiary: Beneficiary::Proposer,
+            sticky_proposer: false,
+            validator_override: None,
+        }
+    }
 }
 
 /// Everything that decides whether a block belongs to a chain.

@@ -1,10 +1,9 @@
 //! The `network` of a case as a fork schedule.
 
-use alloy_primitives::U256;
 use entente_chain::{
     ChainSpec,
     fork::{Activation, Fork, ForkSchedule},
-    spec::{BaseFeeMode, Beneficiary, BlockRules, EngineKind},
+    spec::{BaseFeeMode, BlockRules, EngineKind},
 };
 
 /// Networks whose receipts carry state roots (EIP-658 came with Byzantium): not run.
@@ -60,22 +59,8 @@ pub(crate) fn spec(forks: ForkSchedule) -> ChainSpec {
         forks,
         base_fee: BaseFeeMode::Eip1559 { initial: 1_000_000_000 },
         genesis_rules: BlockRules {
-            engine: EngineKind::Ethereum,
-            epoch_length: 30_000,
-            block_period_ms: 0,
-            empty_block_period_ms: None,
-            request_timeout_ms: 0,
-            max_request_timeout_ms: 0,
-            validator_contract: None,
-            contract_size_limit: 24_576,
             transaction_size_limit: usize::MAX,
-            gas_price_enabled: true,
-            gas_limit_target: None,
-            quorum_two_thirds: true,
-            block_reward: U256::ZERO,
-            beneficiary: Beneficiary::Proposer,
-            sticky_proposer: false,
-            validator_override: None,
+            ..BlockRules::new(EngineKind::Ethereum)
         },
         transitions: Vec::new(),
         nanosecond_timestamps: false,

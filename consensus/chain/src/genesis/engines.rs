@@ -8,11 +8,11 @@ use super::{
 use crate::{
     extra_data::qbft::QbftExtra,
     limits::{EXTRA_DATA_BYTES_MAX, TRANSACTION_BYTES_MAX},
-    spec::{Beneficiary, BlockRules, EngineKind, apply},
+    spec::{BlockRules, EngineKind, apply},
     transition::Transition,
     validators::ValidatorSet,
 };
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Address, Bytes};
 use alloy_rlp::Decodable;
 
 const BLOCK: &str = "a block number";
@@ -90,22 +90,12 @@ fn bare(engine: EngineKind, quorum: bool) -> Section {
 fn defaults(engine: EngineKind, quorum: bool) -> BlockRules {
     let (period, timeout) = if quorum { (5000, 10_000) } else { (1000, 1000) };
     BlockRules {
-        engine,
-        epoch_length: 30_000,
         block_period_ms: period,
-        empty_block_period_ms: None,
         request_timeout_ms: timeout,
         max_request_timeout_ms: 4 * timeout,
-        validator_contract: None,
-        contract_size_limit: 24 * 1024,
         transaction_size_limit: if quorum { 64 * 1024 } else { TRANSACTION_BYTES_MAX },
         gas_price_enabled: !quorum,
-        gas_limit_target: None,
-        quorum_two_thirds: true,
-        block_reward: U256::ZERO,
-        beneficiary: Beneficiary::Proposer,
-        sticky_proposer: false,
-        validator_override: None,
+        ..BlockRules::new(engine)
     }
 }
 

@@ -13,7 +13,7 @@ use entente_chain::{
     header_hash::{self, qbft_commit_digest},
     seal::recover_seal,
     signer::SealSigner,
-    spec::{BaseFeeMode, Beneficiary, BlockRules, EngineKind},
+    spec::{BaseFeeMode, BlockRules, EngineKind},
 };
 use entente_consensus::{BuildAttributes, ChainPosition};
 use std::{collections::BTreeSet, sync::Arc};
@@ -38,22 +38,13 @@ impl Default for Timing {
 
 pub(crate) fn spec(timing: Timing) -> Arc<ChainSpec> {
     let genesis_rules = BlockRules {
-        engine: EngineKind::Qbft,
-        epoch_length: 30_000,
         block_period_ms: timing.period,
         empty_block_period_ms: timing.empty_period,
         request_timeout_ms: timing.timeout,
         max_request_timeout_ms: timing.cap,
-        validator_contract: None,
-        contract_size_limit: 24_576,
         transaction_size_limit: 65_536,
         gas_price_enabled: false,
-        gas_limit_target: None,
-        quorum_two_thirds: true,
-        block_reward: U256::ZERO,
-        beneficiary: Beneficiary::Proposer,
-        sticky_proposer: false,
-        validator_override: None,
+        ..BlockRules::new(EngineKind::Qbft)
     };
     Arc::new(ChainSpec {
         chain_id: 1337,

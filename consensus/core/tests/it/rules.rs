@@ -6,14 +6,14 @@ mod ethereum;
 mod goquorum;
 mod template;
 
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 use entente_chain::{
     ChainSpec, Header, SealedHeader, ValidatorSet,
     extra_data::qbft::QbftExtra,
     fork::{Fork, ForkSchedule},
     header_hash::{qbft_commit_digest, seal},
     signer::SealSigner,
-    spec::{BaseFeeMode, Beneficiary, BlockRules, EngineKind},
+    spec::{BaseFeeMode, BlockRules, EngineKind},
 };
 use entente_consensus::{BuildAttributes, rules::next_header};
 use std::time::Duration;
@@ -26,22 +26,10 @@ fn spec(engine: EngineKind, fork: Fork) -> ChainSpec {
         forks: ForkSchedule::all_until(fork),
         base_fee: BaseFeeMode::Zero,
         genesis_rules: BlockRules {
-            engine,
-            epoch_length: 30_000,
             block_period_ms: 1_000,
-            empty_block_period_ms: None,
             request_timeout_ms: 4_000,
             max_request_timeout_ms: 60_000,
-            validator_contract: None,
-            contract_size_limit: 24_576,
-            transaction_size_limit: 128 * 1024,
-            gas_price_enabled: true,
-            gas_limit_target: None,
-            quorum_two_thirds: true,
-            block_reward: U256::ZERO,
-            beneficiary: Beneficiary::Proposer,
-            sticky_proposer: false,
-            validator_override: None,
+            ..BlockRules::new(engine)
         },
         transitions: Vec::new(),
         nanosecond_timestamps: false,

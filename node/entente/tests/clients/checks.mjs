@@ -17,10 +17,10 @@ export function commandLine() {
   return { rpc, ws, key };
 }
 
-/** A compiled contract of testdata/contracts, or of the folder that ENTENTE_CONTRACTS names. */
+/** A compiled contract of testdata/contracts, or of the folder that CONTRACTS_DIR names. */
 export function contract(name) {
   const here = new URL("../../../../testdata/contracts/", import.meta.url);
-  const folder = process.env.ENTENTE_CONTRACTS;
+  const folder = process.env.CONTRACTS_DIR;
   return JSON.parse(readFileSync(folder ? `${folder}/${name}.json` : new URL(`${name}.json`, here)));
 }
 

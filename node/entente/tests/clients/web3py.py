@@ -33,7 +33,7 @@ def check(name):
 
 def contract(name):
     here = pathlib.Path(__file__).resolve().parents[4] / "testdata" / "contracts"
-    folder = pathlib.Path(os.environ.get("ENTENTE_CONTRACTS", here))
+    folder = pathlib.Path(os.environ.get("CONTRACTS_DIR", here))
     return json.loads((folder / f"{name}.json").read_text())
 
 

@@ -64,16 +64,20 @@ fn one_dead_validator_is_nothing_two_stop_the_chain_and_their_return_heals_it() 
     });
 }
 
-/// Row 55: a second node in the same folder is refused, and told who holds it.
+/// Row 55: a second process in the same folder is refused, and told who holds it.
 #[test]
 fn a_folder_in_use_is_refused_with_the_holder() {
     let network = Network::start(1, "1s");
-    let config = network.folder_of(0).join("node.toml");
-    let output = network.entente(&["run", "--config"], config.to_str().expect("path"));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(5), "{stderr}");
+    let folder = network.folder_of(0);
+    let (config, data) = (folder.join("node.toml"), folder.join("data"));
     let pid = network.pid(0).to_string();
-    assert!(stderr.contains(&pid), "process {pid} is not named: {stderr}");
+    let (run, check): (&[&str], &[&str]) = (&["run", "--config"], &["db", "check", "--data"]);
+    for (arguments, path) in [(run, config), (check, data)] {
+        let output = network.entente(arguments, path.to_str().expect("path"));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{stderr}");
+        assert!(stderr.contains(&pid), "process {pid} is not named: {stderr}");
+    }
 }
 
 /// What a client saw: transaction hash to the block that a receipt named.

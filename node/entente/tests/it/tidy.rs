@@ -198,3 +198,14 @@ fn the_readme_shows_the_script_that_is_tested() {
     let shown = script.replace("../../../../testdata/contracts/", "./");
     assert!(readme.contains(shown.trim()), "the snippet in README.md differs from the script");
 }
+
+/// The page of all configuration keys is what the program prints; rewrite it with
+/// `entente config reference > docs/operating/configuration.md`.
+#[test]
+fn the_configuration_page_is_what_the_program_prints() {
+    let page = root().join("docs/operating/configuration.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let printed =
+        Command::new(crate::network::ENTENTE).args(["config", "reference"]).output().expect("runs");
+    assert_eq!(page, String::from_utf8_lossy(&printed.stdout));
+}
