@@ -36,6 +36,10 @@ pub async fn up(
     binary: &Path,
     out: &mut (dyn Write + Send),
 ) -> Result<(), TestnetError> {
+    if !options.dir.exists() {
+        // Nothing is written for a network that could not run.
+        ports::probe(&Layout::new(options)?)?;
+    }
     let layout = init(options)?;
     let dir = layout.dir().to_owned();
     let _running = match pid_file::take(&dir)? {

@@ -10,13 +10,13 @@ use entente_storage::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ChainError {
     /// A header rule is broken.
-    #[error("header: {0}")]
+    #[error(transparent)]
     Header(#[from] HeaderError),
     /// extraData is not the engine's.
-    #[error("header: {0}")]
+    #[error(transparent)]
     ExtraData(#[from] ExtraDataError),
     /// Execution gave something else than the header says, or the database failed in it.
-    #[error("execution: {0}")]
+    #[error(transparent)]
     Block(#[from] BlockError),
     /// Execution led to another state.
     #[error("state root {got}, the header says {expected}")]
@@ -41,13 +41,13 @@ pub(crate) enum ChainError {
     #[error("{0}")]
     Unsupported(String),
     /// They are there but cannot be read.
-    #[error("validators in the database: {0}")]
+    #[error(transparent)]
     Tally(#[from] VoteTallyError),
     /// The state could not be read.
     #[error(transparent)]
     State(#[from] StateError),
     /// The database failed.
-    #[error("the database failed")]
+    #[error(transparent)]
     Store(#[from] StoreError),
 }
 

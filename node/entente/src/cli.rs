@@ -15,6 +15,7 @@ mod node_settings;
 mod run;
 mod testnet;
 
+use crate::chain_error::ChainError;
 use clap::{Parser, Subcommand};
 use entente_storage::StoreError;
 use std::process::ExitCode;
@@ -91,7 +92,11 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         {
             return ExitCode::from(3);
         }
-        match cause.downcast_ref::<StoreError>() {
+        let store = match cause.downcast_ref::<ChainError>() {
+            Some(ChainError::Store(error)) => Some(error),
+            _ => cause.downcast_ref::<StoreError>(),
+        };
+        match store {
             Some(StoreError::Locked { .. }) => return ExitCode::from(5),
             Some(_) => return ExitCode::from(4),
             None => {}

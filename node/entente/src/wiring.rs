@@ -117,6 +117,12 @@ impl Node {
             }
             None => None,
         };
+        tracing::info!(
+            node = %shared.network.node_id(),
+            p2p = %shared.network.local_address(),
+            rpc = ?rpc.as_ref().map(RpcServer::local_addr),
+            "listening"
+        );
         let stop = Stop::default();
         let engine = Ibft::new(
             Arc::clone(&shared.spec),

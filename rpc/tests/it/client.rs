@@ -92,6 +92,12 @@ impl Socket {
         self.stream.write_all(&bytes).await.expect("write");
     }
 
+    /// Sends bytes as they are.
+    pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
+        // The server may have closed the socket half-way.
+        drop(self.stream.write_all(bytes).await);
+    }
+
     /// The next text message; pings are skipped.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {

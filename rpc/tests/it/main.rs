@@ -8,6 +8,7 @@ mod conformance;
 mod filters;
 mod health;
 mod hostile;
+mod hostile_load;
 mod methods;
 mod ordered_sends;
 mod subscriptions;

@@ -1,6 +1,6 @@
 //! `entente db`: looks at the database of a stopped node.
 
-use super::init::database_folder;
+use super::init::existing_database;
 use anyhow::bail;
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ pub(super) enum DbCommand {
 
 pub(super) fn run(command: &DbCommand) -> anyhow::Result<()> {
     let DbCommand::Check { data } = command;
-    let report = entente_storage::check::check(&database_folder(data))?;
+    let report = entente_storage::check::check(&existing_database(data)?)?;
     match report.head {
         Some((number, hash)) => println!("head {number} {hash}"),
         None => println!("no genesis"),

@@ -1,7 +1,7 @@
 //! `entente export`: the chain as concatenated RLP blocks from genesis on, byte for byte what
 //! `geth export` writes.
 
-use super::init::database_folder;
+use super::init::existing_database;
 use anyhow::Context;
 use entente_storage::{Database, StorageOptions};
 use std::{
@@ -22,7 +22,7 @@ pub(super) struct ExportArgs {
 
 pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let options = StorageOptions { read_only: true, ..StorageOptions::default() };
-    let database = Database::open(&database_folder(&args.data), &options)?;
+    let database = Database::open(&existing_database(&args.data)?, &options)?;
     let reader = database.reader();
     let head = reader.head().header.clone();
     let file = OpenOptions::new()

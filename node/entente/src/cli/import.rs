@@ -3,6 +3,7 @@
 
 use super::{genesis::read_genesis, init::database_folder};
 use crate::{chain::Chain, decode, genesis_change};
+use alloy_primitives::B256;
 use anyhow::{Context, bail};
 use entente_chain::{ChainSpec, RecoveredBlock, limits::BLOCK_BYTES_MAX};
 use entente_evm::Senders;
@@ -44,12 +45,13 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
     let database = Database::open(&database_folder(&args.data), &StorageOptions::default())?;
     database.initialise(&genesis, &json)?;
     genesis_change::accept(&database, &genesis, &json)?;
+    let genesis_hash = genesis.header.hash();
     let spec = Arc::new(genesis.spec);
     let mut chain = Chain::open(&database, Arc::clone(&spec))?;
     let (sender, blocks) = mpsc::sync_channel(BLOCKS_AHEAD);
     let outcome = std::thread::scope(|scope| {
         let reading = scope.spawn(|| read_blocks(&args.file, &spec, sender));
-        let imported = import(&mut chain, blocks);
+        let imported = import(&mut chain, genesis_hash, blocks);
         match reading.join() {
             Ok(read) => imported.and_then(|count| read.map(|()| count)),
             Err(_) => bail!("the reading thread panicked"),
@@ -68,11 +70,18 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn import(chain: &mut Chain, blocks: mpsc::Receiver<FileBlock>) -> anyhow::Result<u64> {
+fn import(
+    chain: &mut Chain,
+    genesis: B256,
+    blocks: mpsc::Receiver<FileBlock>,
+) -> anyhow::Result<u64> {
     let (mut count, mut transactions, mut gas) = (0_u64, 0, 0_u64);
     let mut reported = Instant::now();
     for FileBlock { offset, block } in blocks {
         let number = block.header.number;
+        if number == 0 && block.hash() != genesis {
+            bail!("block 0 of the file is {}, the genesis file gives {genesis}", block.hash());
+        }
         if number <= chain.head().header.number {
             continue;
         }

@@ -32,3 +32,12 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<()> {
 pub(super) fn database_folder(data: &std::path::Path) -> PathBuf {
     data.join("chain")
 }
+
+/// The database of a data folder that has one.
+pub(super) fn existing_database(data: &std::path::Path) -> anyhow::Result<PathBuf> {
+    let folder = database_folder(data);
+    if !folder.join("CURRENT").exists() {
+        anyhow::bail!("there is no chain in {}", data.display());
+    }
+    Ok(folder)
+}

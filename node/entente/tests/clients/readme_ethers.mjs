@@ -3,7 +3,8 @@ import { ContractFactory, Wallet, WebSocketProvider } from "ethers";
 
 const [url = "ws://127.0.0.1:8545"] = process.argv.slice(2);
 const key = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
-const provider = new WebSocketProvider(url);
+// Blocks may follow each other faster than the 250 ms for which ethers caches answers.
+const provider = new WebSocketProvider(url, undefined, { cacheTimeout: -1 });
 const wallet = new Wallet(key, provider);
 
 // Deploy.
