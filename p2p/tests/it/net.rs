@@ -3,8 +3,8 @@
 use alloy_primitives::{B256, Bytes};
 use entente_chain::{EnvironmentId, NodeId};
 use entente_p2p::{
-    Counters, DisconnectReason, NetworkConfig, NetworkEvent, NetworkEvents, NetworkHandle, NodeKey,
-    PeerAddress, PeerInfo, start,
+    Counters, DisconnectReason, Farewell, NetworkConfig, NetworkEvent, NetworkEvents,
+    NetworkHandle, NodeKey, PeerAddress, PeerInfo, start,
 };
 use std::{net::SocketAddr, time::Duration};
 use tokio::time::{sleep, timeout};
@@ -89,6 +89,12 @@ impl Node {
     pub(crate) async fn counted(&self, what: impl Fn(&Counters) -> bool) {
         until(|| what(&self.handle.counters())).await;
     }
+}
+
+/// Whether a session ended as the peer told, or so fast that its farewell was lost: what lies unread
+/// in a socket that is closed resets it, and takes the farewell with it.
+pub(crate) fn told_or_lost(reason: &DisconnectReason, told: Farewell) -> bool {
+    *reason == DisconnectReason::ByPeer(told) || matches!(reason, DisconnectReason::Lost(_))
 }
 
 /// Waits for a condition.
