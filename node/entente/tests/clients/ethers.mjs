@@ -1,4 +1,5 @@
-// ethers 6 as an application uses it: default settings everywhere.
+// ethers 6 as an application uses it. One setting differs: ethers keeps answers for 250 ms, longer than the time
+// between a receipt and the next transaction of a script, so it would sign with a nonce that is used.
 // usage: node ethers.mjs RPC_URL WS_URL PRIVATE_KEY
 
 import {
@@ -9,8 +10,9 @@ import { commandLine, assert, check, contract, finish, rejection, within } from 
 const { rpc, ws, key } = commandLine();
 const counter = contract("Counter");
 const token = contract("Token");
-const http = new JsonRpcProvider(rpc);
-const socket = new WebSocketProvider(ws);
+const fresh = { cacheTimeout: -1 };
+const http = new JsonRpcProvider(rpc, undefined, fresh);
+const socket = new WebSocketProvider(ws, undefined, fresh);
 const wallet = new Wallet(key, http);
 let deployed;
 
