@@ -131,18 +131,21 @@ impl Chain {
         }
         let head = self.head();
         match self.execute(block, &head.header, unix_seconds) {
-            Ok(()) => Verdict::Valid,
+            Ok(executed) => {
+                self.keep(executed);
+                Verdict::Valid
+            }
             Err(error) if error.is_invalid_block() => Verdict::Invalid(error.to_string()),
             Err(error) => Verdict::Unavailable(error.to_string()),
         }
     }
 
     fn execute(
-        &mut self,
+        &self,
         block: &RecoveredBlock,
         parent: &SealedHeader,
         unix_seconds: u64,
-    ) -> Result<(), ChainError> {
+    ) -> Result<ExecutedBlock, ChainError> {
         if block.header.parent_hash != parent.hash() {
             return Err(ChainError::ParentMissing {
                 got: block.header.parent_hash,
@@ -160,8 +163,7 @@ impl Chain {
                 expected: block.header.state_root,
             });
         }
-        self.keep(ExecutedBlock { block: block.clone(), receipts, state });
-        Ok(())
+        Ok(ExecutedBlock { block: block.clone(), receipts, state })
     }
 
     fn keep(&mut self, block: ExecutedBlock) {
@@ -180,19 +182,12 @@ impl Chain {
         block: RecoveredBlock,
         unix_seconds: u64,
     ) -> Result<CommittedBlock, ChainError> {
-        let head = self.head();
-        if !self.executed.iter().any(|known| known.block.hash() == block.hash()) {
-            self.execute(&block, &head.header, unix_seconds)?;
-        }
-        let position = self.executed.iter().position(|known| known.block.hash() == block.hash());
-        let Some(ExecutedBlock { block: executed, receipts, state }) =
-            position.and_then(|index| self.executed.remove(index))
-        else {
-            return Err(ChainError::ParentMissing {
-                got: block.header.parent_hash,
-                head: head.header.hash(),
-            });
-        };
+        let known = self.executed.iter().position(|known| known.block.hash() == block.hash());
+        let ExecutedBlock { block: executed, receipts, state } =
+            match known.and_then(|index| self.executed.remove(index)) {
+                Some(executed) => executed,
+                None => self.execute(&block, &self.head().header, unix_seconds)?,
+            };
         // The body that was executed: the hash says nothing about the one that came with the seals.
         let block = executed.with_header(block.header);
         let tally = self.rules.tally_after(&block.header, self.tally.clone())?;
