@@ -7,7 +7,7 @@
     reason = "a benchmark that cannot run says so"
 )]
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use entente_bench::{genesis, signer, transfer, transfers};
 use entente_chain::{RecoveredTransaction, StateChanges, transaction};
@@ -60,6 +60,7 @@ fn block(criterion: &mut Criterion) {
         beneficiary: Address::repeat_byte(1),
         extra_data: parent.extra_data.clone(),
         nonce: 0,
+        difficulty: U256::ONE,
         time_limit: Duration::from_secs(60),
     };
     let template = rules::next_header(&spec, &parent, &attributes);

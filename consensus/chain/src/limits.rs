@@ -41,6 +41,8 @@ pub const POOL_COMMANDS: usize = 8192;
 pub const POOL_BATCH: usize = 512;
 /// Executed blocks kept while it is open whether they are adopted.
 pub const EXECUTED_BLOCKS_MAX: usize = 16;
+/// Deepest reorganisation of a chain whose engine has no finality (Clique), in blocks.
+pub const REORGANISATION_BLOCKS_MAX: u64 = 128;
 /// Consensus messages for future heights and rounds kept per validator.
 pub const BACKLOG_PER_VALIDATOR: usize = 64;
 /// How far ahead of the head a consensus message may be to be kept.

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 /// are not counted, so that a chain without epochs cannot grow a tally without end.
 pub const VOTES_MAX: usize = 65_536;
 /// A vote takes 53 bytes at most, an address 21.
-const ENCODED_BYTES_MAX: usize = VOTES_MAX * 56 + VALIDATORS_MAX * 21 + 32;
+const ENCODED_BYTES_MAX: usize = VOTES_MAX * 56 + VALIDATORS_MAX * (21 + 36 + 36) + 64;
 
 /// Why bytes are no tally.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,18 +54,50 @@ pub struct CastVote {
     pub add: bool,
 }
 
-/// Validators and open votes after a block.
+/// Who sealed a recent block (Clique's signing limit).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+pub struct RecentSigner {
+    /// Height.
+    pub block: BlockNumber,
+    /// Who sealed it.
+    pub signer: Address,
+}
+
+/// A node of a Raft cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+pub struct RaftMember {
+    /// Key that seals its blocks.
+    pub address: Address,
+    /// GoQuorum's `raftId`: counts from 1, never used twice.
+    pub id: u64,
+    /// Receives blocks, and has no vote.
+    pub learner: bool,
+}
+
+/// What headers up to a block say about those who may seal the next one: a pure function of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VoteTally {
-    validators: ValidatorSet,
-    votes: Vec<CastVote>,
+    pub(crate) validators: ValidatorSet,
+    pub(crate) votes: Vec<CastVote>,
+    /// Clique only: ascending by block, at most half of the signers and one.
+    pub(crate) recent: Vec<RecentSigner>,
+    /// Raft only: ascending by id, voters and learners.
+    pub(crate) members: Vec<RaftMember>,
+    /// Raft only: the highest id that was ever given.
+    pub(crate) last_member_id: u64,
 }
 
 impl VoteTally {
     /// Nobody has voted yet.
     #[must_use]
     pub const fn new(validators: ValidatorSet) -> Self {
-        Self { validators, votes: Vec::new() }
+        Self {
+            validators,
+            votes: Vec::new(),
+            recent: Vec::new(),
+            members: Vec::new(),
+            last_member_id: 0,
+        }
     }
 
     /// Validators of the next block.
@@ -90,15 +122,33 @@ impl VoteTally {
         counts
     }
 
-    /// The tally as it is stored: RLP of `[validators, [[voter, block, candidate, add]]]`.
+    /// Who sealed recent blocks, ascending by block (Clique).
+    #[must_use]
+    pub fn recent_signers(&self) -> &[RecentSigner] {
+        &self.recent
+    }
+
+    /// Voters and learners, ascending by id (Raft).
+    #[must_use]
+    pub fn members(&self) -> &[RaftMember] {
+        &self.members
+    }
+
+    /// The tally as it is stored: RLP of `[validators, [[voter, block, candidate, add]]]`, followed
+    /// by recent signers, members and the last member's id where an engine keeps such.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let validators = self.validators.addresses().to_vec();
-        let payload_length = validators.length() + self.votes.length();
-        let mut out = Vec::with_capacity(payload_length + 4);
-        Header { list: true, payload_length }.encode(&mut out);
-        validators.encode(&mut out);
-        self.votes.encode(&mut out);
+        let mut fields = Vec::with_capacity(128);
+        self.validators.addresses().to_vec().encode(&mut fields);
+        self.votes.encode(&mut fields);
+        if !self.recent.is_empty() || !self.members.is_empty() || self.last_member_id > 0 {
+            self.recent.encode(&mut fields);
+            self.members.encode(&mut fields);
+            self.last_member_id.encode(&mut fields);
+        }
+        let mut out = Vec::with_capacity(fields.len() + 4);
+        Header { list: true, payload_length: fields.len() }.encode(&mut out);
+        out.extend_from_slice(&fields);
         out.into()
     }
 
@@ -115,13 +165,19 @@ impl VoteTally {
         let mut fields = Header::decode_bytes(&mut outer, true)?;
         let validators = Vec::<Address>::decode(&mut fields)?;
         let votes = Vec::<CastVote>::decode(&mut fields)?;
+        let mut tally = Self { votes, ..Self::new(ValidatorSet::new(validators)?) };
+        if !fields.is_empty() {
+            tally.recent = Vec::decode(&mut fields)?;
+            tally.members = Vec::decode(&mut fields)?;
+            tally.last_member_id = u64::decode(&mut fields)?;
+        }
         if !outer.is_empty() || !fields.is_empty() {
             return Err(alloy_rlp::Error::Custom("trailing bytes").into());
         }
-        if votes.len() > VOTES_MAX {
-            return Err(VoteTallyError::TooManyVotes { got: votes.len() });
+        if tally.votes.len() > VOTES_MAX {
+            return Err(VoteTallyError::TooManyVotes { got: tally.votes.len() });
         }
-        Ok(Self { validators: ValidatorSet::new(validators)?, votes })
+        Ok(tally)
     }
 
     /// Replaces the validators and drops all votes (transition, or a contract's answer).

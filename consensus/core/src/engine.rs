@@ -5,8 +5,10 @@
 //! (S6: no equivocation after a crash).
 
 use crate::message::{Admitted, Message};
-use alloy_primitives::{Address, B256, Bytes};
-use entente_chain::{BlockNumber, NodeId, RecoveredBlock, SealedHeader, ValidatorSet};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use entente_chain::{
+    BlockNumber, NodeId, RecoveredBlock, SealedHeader, ValidatorSet, votes::VoteTally,
+};
 use std::time::Duration;
 
 /// Milliseconds.
@@ -37,6 +39,10 @@ pub struct ChainPosition {
     pub head: SealedHeader,
     /// Validators of the next block. From header votes or a contract: not the engine's business.
     pub next: ValidatorSet,
+    /// What headers up to the head say: open votes, recent signers, members.
+    pub tally: VoteTally,
+    /// Sum of difficulties up to the head.
+    pub total_difficulty: U256,
 }
 
 /// What an engine asked to be built; echoed in [`Input::Built`].
@@ -50,6 +56,37 @@ pub struct FetchId(pub u64);
 /// A batch handed to the chain for import; echoed in [`Input::Imported`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImportId(pub u64);
+
+/// Marks requests of an engine, so that their answers do not go to block sync.
+const OF_ENGINE: u64 = 1 << 63;
+
+impl FetchId {
+    /// A request of an engine (block sync counts from 0).
+    #[must_use]
+    pub const fn of_engine(number: u64) -> Self {
+        Self(number | OF_ENGINE)
+    }
+
+    /// Whether an engine made the request.
+    #[must_use]
+    pub const fn is_of_engine(self) -> bool {
+        self.0 & OF_ENGINE != 0
+    }
+}
+
+impl ImportId {
+    /// A batch of an engine (block sync counts from 0).
+    #[must_use]
+    pub const fn of_engine(number: u64) -> Self {
+        Self(number | OF_ENGINE)
+    }
+
+    /// Whether an engine handed the batch over.
+    #[must_use]
+    pub const fn is_of_engine(self) -> bool {
+        self.0 & OF_ENGINE != 0
+    }
+}
 
 /// What execution said about a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +114,31 @@ pub enum Operation {
         /// Whom it was about.
         candidate: Address,
     },
+    /// Change the members of a Raft cluster; passed on to the leader.
+    ChangeMember {
+        /// Whom it is about.
+        member: Address,
+        /// What becomes of it.
+        change: MemberChange,
+    },
+    /// Hand Raft leadership to another voter.
+    TransferLeadership {
+        /// Who shall lead.
+        to: Address,
+    },
+}
+
+/// What becomes of a member of a Raft cluster; one change per block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberChange {
+    /// A new voter.
+    AddVoter,
+    /// A new learner.
+    AddLearner,
+    /// A learner becomes a voter.
+    Promote,
+    /// It leaves.
+    Remove,
 }
 
 /// Everything that can happen to an engine.
@@ -86,6 +148,9 @@ pub enum Input {
     Recovered {
         /// Where the chain stands.
         position: ChainPosition,
+        /// The head's ancestors, oldest first, as far as a chain that may reorganise needs them
+        /// ([`entente_chain::limits::REORGANISATION_BLOCKS_MAX`]); empty where blocks are final.
+        ancestors: Vec<ChainPosition>,
         /// Our own durable records, oldest first.
         records: Vec<Record>,
     },
@@ -170,6 +235,8 @@ pub struct BuildAttributes {
     /// Difficulty and mixHash as the engine sets them are taken from its rules by the builder;
     /// this is the vote nonce of engines that have one (else zero).
     pub nonce: u64,
+    /// Difficulty where the engine chooses it (Clique); else ignored.
+    pub difficulty: U256,
     /// How long transactions may be executed into the block.
     pub time_limit: Duration,
 }
@@ -209,8 +276,19 @@ pub enum Action {
     },
     /// Execute a block whose parent is committed; keep the result for [`Action::Adopt`].
     Execute(RecoveredBlock),
-    /// Make this finally sealed block the head. It was executed; it never reverts.
+    /// Make this finally sealed child of the head the head. It was built or executed here.
     Adopt(RecoveredBlock),
+    /// Leave the canonical chain for a better branch (Clique only): take blocks back down to
+    /// `ancestor`, then check, execute and commit `blocks`. Answered by [`Input::Imported`]; a
+    /// block that is refused brings the old branch back.
+    Reorganize {
+        /// Echoed in the answer.
+        request: ImportId,
+        /// The newest block that both branches share.
+        ancestor: BlockNumber,
+        /// The new branch, ascending from the ancestor's child.
+        blocks: Vec<RecoveredBlock>,
+    },
     /// Ask a peer for blocks.
     Fetch {
         /// Echoed in the answer.
@@ -325,15 +403,17 @@ pub struct EngineStatus {
     pub engine: &'static str,
     /// Height that is being decided.
     pub height: BlockNumber,
-    /// Round of that height on this node.
+    /// Round of that height on this node; Raft: the term.
     pub round: u64,
+    /// Part that this node plays: `validator`, `leader`, `candidate`, `learner`, `follower`, ...
+    pub role: &'static str,
     /// What this node waits for, in words: `waiting for prepares: 2 of 3`.
     pub phase: String,
     /// Our address, when this node has a key.
     pub validator: Option<Address>,
     /// Whether that address votes at this height.
     pub is_validator: bool,
-    /// Proposer of this round.
+    /// Proposer of this round; Raft: the leader; Clique: whose turn it is.
     pub proposer: Option<Address>,
     /// Votes needed.
     pub quorum: usize,

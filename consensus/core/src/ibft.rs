@@ -26,7 +26,6 @@ mod round_change;
 mod round_timer;
 mod status;
 mod tally;
-mod votes;
 mod wire;
 
 pub use payload::{
@@ -38,6 +37,7 @@ pub use wire::{Message, Proposal, RoundChange};
 use crate::{
     engine::{Action, ChainPosition, Engine, EngineStatus, Input, Millis, Now, Step, Verdict},
     message::{self, Admitted},
+    operator_votes::OperatorVotes,
 };
 use alloy_primitives::{Address, B256};
 use backlog::{Backlog, Relayed};
@@ -48,7 +48,6 @@ use entente_chain::{
 use height::{Height, Progress};
 use peers::Peers;
 use std::sync::Arc;
-use votes::OperatorVotes;
 
 /// Rules applied in one step. More than any input can trigger; the rest waits for the next wake.
 const ADVANCES_MAX: usize = 32;
@@ -289,7 +288,7 @@ impl Ibft {
 impl Engine for Ibft {
     fn step(&mut self, now: Now, input: Input, out: &mut Step) {
         match input {
-            Input::Recovered { position, records } => self.recover(position, records, now, out),
+            Input::Recovered { position, records, .. } => self.recover(position, records, now, out),
             Input::Committed(position) => self.on_committed(position, now, out),
             Input::Message { from, message } => self.on_message(from, message, now, out),
             Input::Built { request, block } => self.on_built(request, block, now, out),

@@ -10,6 +10,7 @@
 pub mod engine;
 pub mod ibft;
 pub mod message;
+mod operator_votes;
 pub mod replica;
 pub mod rules;
 pub mod sync;

@@ -29,6 +29,12 @@ impl Replica {
                 self.engine.step(now, Input::PeerHead { node, number, hash }, out);
                 self.sync.on_peer_head(now, node, number, out);
             }
+            input @ Input::Fetched { request, .. } if request.is_of_engine() => {
+                self.engine.step(now, input, out);
+            }
+            input @ Input::Imported { request, .. } if request.is_of_engine() => {
+                self.engine.step(now, input, out);
+            }
             Input::Fetched { request, blocks } => self.sync.on_fetched(now, request, blocks, out),
             Input::Imported { request, result } => {
                 self.sync.on_imported(now, request, &result, out);
@@ -39,9 +45,10 @@ impl Replica {
                 self.engine.step(now, Input::Committed(position), out);
                 self.sync.on_head(now, &head, out);
             }
-            Input::Recovered { position, records } => {
+            Input::Recovered { position, ancestors, records } => {
                 let head = position.head.clone();
-                self.engine.step(now, Input::Recovered { position, records }, out);
+                let recovered = Input::Recovered { position, ancestors, records };
+                self.engine.step(now, recovered, out);
                 self.sync.on_head(now, &head, out);
             }
             Input::Peer { node, validator, connected } => {
@@ -77,8 +84,8 @@ impl Replica {
 mod tests {
     use super::*;
     use crate::engine::{Action, ChainPosition, Evidence, FetchId};
-    use alloy_primitives::{Address, B256};
-    use entente_chain::{Header, NodeId, SealedHeader, ValidatorSet};
+    use alloy_primitives::{Address, B256, U256};
+    use entente_chain::{Header, NodeId, SealedHeader, ValidatorSet, votes::VoteTally};
 
     /// Reports what it is told.
     struct Listener {
@@ -135,7 +142,17 @@ mod tests {
     fn position(number: u64) -> ChainPosition {
         let header = Header { number, ..Header::default() };
         let next = ValidatorSet::new(vec![Address::repeat_byte(1)]).expect("one validator");
-        ChainPosition { head: SealedHeader::new(header, B256::repeat_byte(1)), next }
+        let head = SealedHeader::new(header, B256::repeat_byte(1));
+        ChainPosition {
+            head,
+            tally: VoteTally::new(next.clone()),
+            next,
+            total_difficulty: U256::ONE,
+        }
+    }
+
+    fn recovered(number: u64) -> Input {
+        Input::Recovered { position: position(number), ancestors: Vec::new(), records: Vec::new() }
     }
 
     #[test]
@@ -143,7 +160,7 @@ mod tests {
         let mut replica = replica(None);
         let mut out = Step::default();
         let inputs = [
-            Input::Recovered { position: position(0), records: Vec::new() },
+            recovered(0),
             Input::Peer { node: PEER, validator: None, connected: true },
             Input::PeerHead { node: PEER, number: 40, hash: B256::ZERO },
             Input::Fetched { request: FetchId(7), blocks: Err("unknown".into()) },
@@ -169,11 +186,7 @@ mod tests {
     fn a_peer_far_ahead_is_asked_and_shown_in_the_status() {
         let mut replica = replica(None);
         let mut out = Step::default();
-        replica.step(
-            NOW,
-            Input::Recovered { position: position(3), records: Vec::new() },
-            &mut out,
-        );
+        replica.step(NOW, recovered(3), &mut out);
         replica.step(NOW, Input::PeerHead { node: PEER, number: 40, hash: B256::ZERO }, &mut out);
         let asked: Vec<_> = actions(out)
             .iter()
@@ -192,11 +205,7 @@ mod tests {
         let mut replica = replica(Some(5_000));
         assert_eq!(replica.next_deadline(), Some(5_000));
         let mut out = Step::default();
-        replica.step(
-            NOW,
-            Input::Recovered { position: position(3), records: Vec::new() },
-            &mut out,
-        );
+        replica.step(NOW, recovered(3), &mut out);
         replica.step(NOW, Input::PeerHead { node: PEER, number: 4, hash: B256::ZERO }, &mut out);
         assert_eq!(replica.next_deadline(), Some(1_300));
     }

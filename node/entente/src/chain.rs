@@ -81,7 +81,13 @@ impl Chain {
     /// Head and validators of the next block.
     #[must_use]
     pub(crate) fn position(&self) -> ChainPosition {
-        ChainPosition { head: self.head().header.clone(), next: self.tally.validators().clone() }
+        let head = self.head();
+        ChainPosition {
+            head: head.header.clone(),
+            next: self.tally.validators().clone(),
+            tally: self.tally.clone(),
+            total_difficulty: head.total_difficulty,
+        }
     }
 
     /// The header of a block on the head before anything was executed.

@@ -91,6 +91,7 @@ impl ConsensusThread {
     pub(crate) fn recover(
         &mut self,
         position: ChainPosition,
+        ancestors: Vec<ChainPosition>,
         environment: EnvironmentId,
     ) -> anyhow::Result<()> {
         let records = self.log.recover()?;
@@ -99,7 +100,7 @@ impl ConsensusThread {
             .map(|bytes| Record::decode(bytes, environment))
             .collect::<Result<Vec<_>, _>>()
             .context("the consensus log cannot be read; run `entente db check`")?;
-        self.take(Input::Recovered { position, records });
+        self.take(Input::Recovered { position, ancestors, records });
         self.perform()
     }
 
@@ -175,6 +176,11 @@ fn carry_out(action: Action, ports: &ConsensusPorts) {
         Action::Adopt(block) => command(ports, ChainCommand::Adopt(block)),
         Action::Import { request, blocks } => {
             command(ports, ChainCommand::Import { request, blocks });
+        }
+        Action::Reorganize { request, .. } => {
+            let reason = "this chain does not reorganise".to_owned();
+            let result = Err((0, Verdict::Unavailable(reason)));
+            let _dropped_when_full = ports.inputs.offer(Input::Imported { request, result });
         }
         Action::Fetch { request, from, start, count } => {
             ports.network.fetch(request, from, start, count);

@@ -285,7 +285,7 @@ impl Shared {
             stop::spawn("consensus", stop.handle(), move || {
                 let mut thread =
                     consensus_thread::ConsensusThread::new(replica, log, consensus_ports, clock);
-                thread.recover(position, environment)?;
+                thread.recover(position, Vec::new(), environment)?;
                 thread.run(&queues.consensus)
             })?,
             stop::spawn("chain", stop.handle(), move || {

@@ -174,6 +174,7 @@ impl TestChain {
             beneficiary: self.validator,
             extra_data: extra.encode(),
             nonce: 0,
+            difficulty: U256::ONE,
             time_limit: Duration::from_secs(60),
         };
         let request = BuildRequest {

@@ -116,7 +116,7 @@ impl Height {
         own: Option<Address>,
         now: Millis,
     ) -> Self {
-        let ChainPosition { head: parent, next: validators } = position;
+        let ChainPosition { head: parent, next: validators, .. } = position;
         let number = parent.number.saturating_add(1);
         let rules = spec.rules_at(number);
         Self {

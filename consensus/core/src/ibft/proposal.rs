@@ -78,6 +78,7 @@ impl Ibft {
                 beneficiary,
                 extra_data: extra.encode(),
                 nonce: 0,
+                difficulty: U256::ONE,
                 time_limit: build_time(height),
             },
         });

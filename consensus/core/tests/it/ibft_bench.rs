@@ -1,16 +1,16 @@
 //! One engine among validators whose messages the test writes itself.
 
 use crate::{
-    ibft_chain::{ENVIRONMENT, Timing, build, genesis, set_of, signers, spec},
+    ibft_chain::{ENVIRONMENT, Timing, build, genesis, position_at, set_of, signers, spec},
     ibft_world::{START_UNIX, id, recovered},
 };
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{B256, Bytes, U256};
 use entente_chain::{
     EnvironmentId, RecoveredBlock, SealedHeader, ValidatorSet, extra_data::qbft::QbftExtra,
     header_hash::qbft_commit_digest, signer::SealSigner,
 };
 use entente_consensus::{
-    Action, BuildAttributes, ChainPosition, Engine, Input, Message, Now, Record, Step, Verdict,
+    Action, BuildAttributes, Engine, Input, Message, Now, Record, Step, Verdict,
     ibft::{
         self, CommitPayload, Ibft, IbftSettings, Payload, PreparePayload, Proposal,
         ProposalPayload, RoundChange, RoundChangePayload, Signed, View,
@@ -51,9 +51,9 @@ impl Bench {
 
     pub(crate) fn restart(&mut self) -> Vec<Action> {
         self.engine = Self::engine(&self.keys[3]);
-        let position = ChainPosition { head: self.head.clone(), next: self.set.clone() };
+        let position = position_at(self.head.clone(), &self.set);
         let records = self.log.clone();
-        self.step(Input::Recovered { position, records })
+        self.step(Input::Recovered { position, ancestors: Vec::new(), records })
     }
 
     pub(crate) fn step(&mut self, input: Input) -> Vec<Action> {
@@ -123,6 +123,7 @@ impl Bench {
             beneficiary: self.keys[author].address(),
             extra_data: extra.encode(),
             nonce: 0,
+            difficulty: U256::ONE,
             time_limit: Duration::ZERO,
         };
         build(&attributes, content, false)

@@ -14,9 +14,21 @@ use entente_chain::{
     seal::recover_seal,
     signer::SealSigner,
     spec::{BaseFeeMode, BlockRules, EngineKind},
+    votes::VoteTally,
 };
 use entente_consensus::{BuildAttributes, ChainPosition};
 use std::{collections::BTreeSet, sync::Arc};
+
+/// Where a chain with these validators and no votes stands.
+pub(crate) fn position_at(head: SealedHeader, next: &ValidatorSet) -> ChainPosition {
+    let total_difficulty = U256::from(head.number);
+    ChainPosition {
+        head,
+        next: next.clone(),
+        tally: VoteTally::new(next.clone()),
+        total_difficulty,
+    }
+}
 
 pub(crate) const ENVIRONMENT: EnvironmentId = EnvironmentId(B256::repeat_byte(0xe1));
 const MIX: B256 = b256!("63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365");

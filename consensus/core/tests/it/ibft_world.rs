@@ -3,7 +3,9 @@
 
 mod host;
 
-use crate::ibft_chain::{ENVIRONMENT, Timing, build, check_sealed, genesis, set_of, signers, spec};
+use crate::ibft_chain::{
+    ENVIRONMENT, Timing, build, check_sealed, genesis, position_at, set_of, signers, spec,
+};
 use alloy_primitives::{Address, B256, Bytes};
 use entente_chain::{
     BlockNumber, ChainSpec, NodeId, RecoveredBlock, RecoveredTransaction, ValidatorSet,
@@ -108,7 +110,7 @@ impl World {
         let keys = signers(count);
         let set = set_of(&keys);
         let head = genesis(&set, START_UNIX / 1000);
-        let position = ChainPosition { head, next: set.clone() };
+        let position = position_at(head, &set);
         let twins = twin.then(|| keys[0].clone());
         let node = |signer: SealSigner| Node {
             signer,
@@ -217,7 +219,7 @@ impl World {
         let decode = |bytes: &Vec<u8>| Record::decode(bytes, ENVIRONMENT).expect("our own record");
         let records = state.log.iter().map(decode).collect();
         let position = state.chain.last().expect("genesis at least").clone();
-        self.input(node, Input::Recovered { position, records });
+        self.input(node, Input::Recovered { position, ancestors: Vec::new(), records });
         self.input(node, Input::TransactionsWaiting(self.waiting));
         for peer in 0..self.len() {
             if self.linked(node, peer) && self.is_up(peer) {

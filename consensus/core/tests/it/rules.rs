@@ -6,7 +6,7 @@ mod ethereum;
 mod goquorum;
 mod template;
 
-use alloy_primitives::{Address, B256, Bytes, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use entente_chain::{
     ChainSpec, Header, SealedHeader, ValidatorSet,
     extra_data::qbft::QbftExtra,
@@ -65,6 +65,7 @@ fn attributes(parent: &SealedHeader, beneficiary: Address, extra_data: Bytes) ->
         beneficiary,
         extra_data,
         nonce: 0,
+        difficulty: U256::ONE,
         time_limit: Duration::from_secs(1),
     }
 }

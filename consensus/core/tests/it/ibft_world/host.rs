@@ -71,7 +71,7 @@ impl World {
         check_sealed(&block, position);
         let agreed = *self.decided.entry(number).or_insert_with(|| block.hash());
         assert_eq!(agreed, block.hash(), "S1: two blocks were decided at height {number}");
-        let next = ChainPosition { head: block.header.clone(), next: position.next.clone() };
+        let next = position_at(block.header.clone(), &position.next);
         state.chain.push(next.clone());
         state.blocks.push(block);
         self.later(node, 1, Input::Committed(next));
@@ -155,7 +155,9 @@ impl World {
             Action::Adopt(block) => self.commit(node, block),
             Action::Report(evidence) => self.reports.push(evidence.what),
             Action::Penalize { reason, .. } => self.penalties.push(reason),
-            Action::Fetch { .. } | Action::Import { .. } => panic!("engines do not sync"),
+            Action::Fetch { .. } | Action::Import { .. } | Action::Reorganize { .. } => {
+                panic!("IBFT neither syncs nor reorganises")
+            }
         }
     }
 

@@ -10,12 +10,12 @@ const VOTES_MAX: usize = 256;
 
 /// Candidates and what the operator wants of them. In memory only: a restart withdraws them.
 #[derive(Default)]
-pub(super) struct OperatorVotes {
+pub(crate) struct OperatorVotes {
     wanted: BTreeMap<Address, bool>,
 }
 
 impl OperatorVotes {
-    pub(super) fn apply(&mut self, operation: &Operation) {
+    pub(crate) fn apply(&mut self, operation: &Operation) {
         match *operation {
             Operation::ProposeValidator { candidate, add } => {
                 if self.wanted.len() < VOTES_MAX || self.wanted.contains_key(&candidate) {
@@ -25,11 +25,12 @@ impl OperatorVotes {
             Operation::DiscardProposal { candidate } => {
                 self.wanted.remove(&candidate);
             }
+            Operation::ChangeMember { .. } | Operation::TransferLeadership { .. } => {}
         }
     }
 
     /// The vote for the next block: of those that would change something, each in its turn.
-    pub(super) fn next(&self, validators: &ValidatorSet, turn: u64) -> Option<Vote> {
+    pub(crate) fn next(&self, validators: &ValidatorSet, turn: u64) -> Option<Vote> {
         let applicable: Vec<_> =
             self.wanted.iter().filter(|(who, add)| validators.contains(**who) != **add).collect();
         let turn = turn.checked_rem(applicable.len() as u64)?;
@@ -37,7 +38,7 @@ impl OperatorVotes {
         Some(Vote { recipient: **recipient, add: **add })
     }
 
-    pub(super) fn list(&self) -> Vec<(Address, bool)> {
+    pub(crate) fn list(&self) -> Vec<(Address, bool)> {
         self.wanted.iter().map(|(candidate, add)| (*candidate, *add)).collect()
     }
 }
