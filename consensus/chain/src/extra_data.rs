@@ -1,5 +1,6 @@
 //! What engines keep in a header's extraData.
 
+pub mod istanbul;
 pub mod qbft;
 
 /// Why extraData is not what the engine writes.
@@ -26,4 +27,12 @@ pub enum ExtraDataError {
         /// Entries allowed.
         allowed: usize,
     },
+}
+
+pub(crate) const fn bounded(
+    what: &'static str,
+    got: usize,
+    allowed: usize,
+) -> Result<(), ExtraDataError> {
+    if got > allowed { Err(ExtraDataError::TooMany { what, got, allowed }) } else { Ok(()) }
 }

@@ -2,11 +2,11 @@
 
 use crate::{
     SealedHeader,
-    extra_data::{ExtraDataError, qbft::QbftExtra},
+    extra_data::{ExtraDataError, istanbul::IstanbulExtra, qbft::QbftExtra},
     spec::EngineKind,
 };
 use alloy_consensus::Header;
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::{B256, Bytes, keccak256};
 
 /// The block hash of a header under an engine's rule. QBFT leaves out committed seals and round,
 /// so differently sealed forms of a block have one hash.
@@ -17,11 +17,13 @@ pub fn block_hash(engine: EngineKind, header: &Header) -> Result<B256, ExtraData
     match engine {
         EngineKind::Qbft => {
             let extra = QbftExtra::decode(&header.extra_data)?;
-            Ok(hash_with_extra(header, &extra.without_seals_and_round()))
+            Ok(hash_with_extra(header, extra.without_seals_and_round().encode()))
         }
-        EngineKind::Istanbul | EngineKind::Clique | EngineKind::Raft | EngineKind::Ethereum => {
-            Ok(header.hash_slow())
+        EngineKind::Istanbul => {
+            let extra = IstanbulExtra::decode(&header.extra_data)?;
+            Ok(hash_with_extra(header, extra.without_committed_seals().encode()))
         }
+        EngineKind::Clique | EngineKind::Raft | EngineKind::Ethereum => Ok(header.hash_slow()),
     }
 }
 
@@ -37,10 +39,23 @@ pub fn seal(engine: EngineKind, header: Header) -> Result<SealedHeader, ExtraDat
 /// What a QBFT commit seal signs: the header without seals, in the round that `extra` names.
 #[must_use]
 pub fn qbft_commit_digest(header: &Header, extra: &QbftExtra) -> B256 {
-    hash_with_extra(header, &extra.without_seals())
+    hash_with_extra(header, extra.without_seals().encode())
 }
 
-fn hash_with_extra(header: &Header, extra: &QbftExtra) -> B256 {
-    let header = Header { extra_data: extra.encode(), ..header.clone() };
+/// What an IBFT 1 proposer signs: the hash of the hash of the header without any seal.
+#[must_use]
+pub fn istanbul_proposer_digest(header: &Header, extra: &IstanbulExtra) -> B256 {
+    keccak256(hash_with_extra(header, extra.without_seals().encode()))
+}
+
+/// What an IBFT 1 commit seal signs: the block hash and the code of a commit message.
+#[must_use]
+pub fn istanbul_commit_digest(block_hash: B256) -> B256 {
+    const COMMIT: u8 = 2;
+    keccak256([block_hash.as_slice(), &[COMMIT]].concat())
+}
+
+fn hash_with_extra(header: &Header, extra_data: Bytes) -> B256 {
+    let header = Header { extra_data, ..header.clone() };
     keccak256(alloy_rlp::encode(&header))
 }

@@ -155,6 +155,12 @@ impl ChainSpec {
         self.forks.at(number, self.seconds(timestamp))
     }
 
+    /// By how much header timestamps grow in a second.
+    #[must_use]
+    pub const fn ticks_per_second(&self) -> u64 {
+        if self.nanosecond_timestamps { 1_000_000_000 } else { 1 }
+    }
+
     /// A header timestamp in seconds.
     #[must_use]
     pub const fn seconds(&self, timestamp: u64) -> u64 {

@@ -13,6 +13,7 @@
 mod backlog;
 mod commit;
 mod evidence;
+mod format;
 mod height;
 mod justification;
 mod payload;
@@ -43,8 +44,8 @@ use alloy_primitives::{Address, B256};
 use backlog::{Backlog, Relayed};
 use entente_chain::{
     BlockNumber, ChainSpec, EnvironmentId, NodeId, limits::FUTURE_HEIGHTS_MAX, signer::SealSigner,
-    spec::EngineKind,
 };
+use format::Format;
 use height::{Height, Progress};
 use peers::Peers;
 use std::sync::Arc;
@@ -121,12 +122,10 @@ impl Ibft {
     fn begin_height(&mut self, position: ChainPosition, now: Now, out: &mut Step) {
         self.next_number = position.head.number.saturating_add(1);
         self.height = None;
-        if self.spec.engine_at(self.next_number) != EngineKind::Qbft {
-            return;
-        }
+        let Some(format) = Format::of(self.spec.engine_at(self.next_number)) else { return };
         self.peers.retain(&position.next);
         self.relayed.forget_below(self.next_number);
-        let height = Height::new(position, &self.spec, self.own_address(), now.elapsed);
+        let height = Height::new(position, &self.spec, format, self.own_address(), now.elapsed);
         self.height = Some(height);
         for (from, admitted) in self.backlog.take(self.next_number) {
             self.on_message(from, admitted, now, out);
@@ -217,6 +216,7 @@ impl Ibft {
     fn on_executed(&mut self, block: B256, verdict: &Verdict, now: Now, out: &mut Step) {
         let Some(height) = &mut self.height else { return };
         let retry = now.elapsed.saturating_add(proposal::EXECUTE_RETRY_MS);
+        let format = height.format;
         let Some(known) = height.known_mut(block) else { return };
         known.progress = match verdict {
             Verdict::Valid => Progress::Valid,
@@ -224,7 +224,7 @@ impl Ibft {
             Verdict::Unavailable(_) => Progress::RetryAt(retry),
         };
         if known.progress == Progress::Invalid {
-            let author = known.block.header.beneficiary;
+            let author = format.proposer(&known.block.header).unwrap_or_default();
             let round = height.round.number;
             let found = ("proposed an invalid block", block, B256::ZERO);
             height.report(author, Kind::Proposal, round, found, out);

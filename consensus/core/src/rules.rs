@@ -7,19 +7,22 @@
 //! [`ChainSpec`] per block, so a chain may change its engine on the way.
 
 mod alone;
+mod bft;
 mod difficulty;
 mod error;
 mod ethereum;
 mod fork_fields;
+mod istanbul;
 mod qbft;
 mod template;
 mod uncles;
 mod with_parent;
 
 pub use alone::{FUTURE_SECONDS_MAX, GAS_LIMIT_MIN};
+pub use bft::MIX_HASH;
 pub use difficulty::ethash_difficulty;
 pub use error::{FieldValue, HeaderError, HeaderField};
-pub use qbft::MIX_HASH;
+pub(crate) use istanbul::author as istanbul_author;
 pub use template::next_header;
 pub use uncles::Ancestor;
 
@@ -56,6 +59,7 @@ impl HeaderRules {
     pub fn check_alone(&self, header: &Header, now: u64) -> Result<(), HeaderError> {
         match self.engine(header)? {
             Format::Qbft => qbft::check_alone(&self.spec, header)?,
+            Format::Istanbul => istanbul::check_alone(&self.spec, header)?,
             Format::Ethereum => ethereum::check_alone(&self.spec, header)?,
         }
         alone::timestamp_is_not_in_the_future(&self.spec, header, now)
@@ -76,6 +80,7 @@ impl HeaderRules {
         with_parent::parent_is_named(header, parent)?;
         match self.engine(header)? {
             Format::Qbft => qbft::check_with_parent(&self.spec, header, parent, validators),
+            Format::Istanbul => istanbul::check_with_parent(&self.spec, header, parent, validators),
             Format::Ethereum => ethereum::check_with_parent(&self.spec, header, parent),
         }
     }
@@ -91,6 +96,7 @@ impl HeaderRules {
     ) -> Result<(), HeaderError> {
         match self.engine(header)? {
             Format::Qbft => qbft::check_seals(&self.spec, header, validators),
+            Format::Istanbul => istanbul::check_seals(&self.spec, header, validators),
             Format::Ethereum => Ok(()),
         }
     }
@@ -107,7 +113,7 @@ impl HeaderRules {
     ) -> Result<(), HeaderError> {
         uncles::hash_matches(header, ommers)?;
         match self.engine(header)? {
-            Format::Qbft => uncles::there_are_none(ommers),
+            Format::Qbft | Format::Istanbul => uncles::there_are_none(ommers),
             Format::Ethereum if ethereum::is_merged(&self.spec, header) => {
                 uncles::there_are_none(ommers)
             }
@@ -118,9 +124,12 @@ impl HeaderRules {
     /// Who made the block.
     ///
     /// # Errors
-    /// When the engine's headers are not read yet.
+    /// When its seal cannot be read.
     pub fn author(&self, header: &Header) -> Result<Address, HeaderError> {
-        self.engine(header).map(|_| header.beneficiary)
+        match self.engine(header)? {
+            Format::Istanbul => istanbul::author(header),
+            Format::Qbft | Format::Ethereum => Ok(header.beneficiary),
+        }
     }
 
     /// Who sealed the block, in the order of its seals; empty where there are no such seals.
@@ -130,6 +139,7 @@ impl HeaderRules {
     pub fn committers(&self, header: &Header) -> Result<Vec<Address>, HeaderError> {
         match self.engine(header)? {
             Format::Qbft => qbft::committers(header),
+            Format::Istanbul => istanbul::committers(header),
             Format::Ethereum => Ok(Vec::new()),
         }
     }
@@ -140,8 +150,8 @@ impl HeaderRules {
     /// When one of the lists is no validator set.
     pub fn initial_tally(&self, validators: &[Address]) -> Result<VoteTally, HeaderError> {
         let mut tally = VoteTally::new(ValidatorSet::new(validators.to_vec())?);
-        qbft::apply_transition(&self.spec, 0, &mut tally)?;
-        qbft::apply_transition(&self.spec, 1, &mut tally)?;
+        bft::apply_transition(&self.spec, 0, &mut tally)?;
+        bft::apply_transition(&self.spec, 1, &mut tally)?;
         Ok(tally)
     }
 
@@ -154,6 +164,7 @@ impl HeaderRules {
     pub fn tally_after(&self, header: &Header, tally: VoteTally) -> Result<VoteTally, HeaderError> {
         match self.engine(header)? {
             Format::Qbft => qbft::tally_after(&self.spec, header, tally),
+            Format::Istanbul => istanbul::tally_after(&self.spec, header, tally),
             Format::Ethereum => Ok(tally),
         }
     }
@@ -161,8 +172,9 @@ impl HeaderRules {
     fn engine(&self, header: &Header) -> Result<Format, HeaderError> {
         match self.spec.engine_at(header.number) {
             EngineKind::Qbft => Ok(Format::Qbft),
+            EngineKind::Istanbul => Ok(Format::Istanbul),
             EngineKind::Ethereum => Ok(Format::Ethereum),
-            engine @ (EngineKind::Istanbul | EngineKind::Clique | EngineKind::Raft) => {
+            engine @ (EngineKind::Clique | EngineKind::Raft) => {
                 Err(HeaderError::UnsupportedEngine { engine, number: header.number })
             }
         }
@@ -173,5 +185,6 @@ impl HeaderRules {
 #[derive(Clone, Copy)]
 enum Format {
     Qbft,
+    Istanbul,
     Ethereum,
 }

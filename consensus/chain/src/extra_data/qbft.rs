@@ -63,12 +63,8 @@ impl QbftExtra {
         if !fields.is_empty() {
             return Err(alloy_rlp::Error::Custom("more than five fields").into());
         }
-        let count = |what, got| match got > VALIDATORS_MAX {
-            true => Err(ExtraDataError::TooMany { what, got, allowed: VALIDATORS_MAX }),
-            false => Ok(()),
-        };
-        count("validators", validators.len())?;
-        count("committed seals", committed_seals.len())?;
+        super::bounded("validators", validators.len(), VALIDATORS_MAX)?;
+        super::bounded("committed seals", committed_seals.len(), VALIDATORS_MAX)?;
         Ok(Self { vanity, validators, vote, round, committed_seals, drop_is_a_byte })
     }
 

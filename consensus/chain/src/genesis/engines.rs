@@ -6,14 +6,13 @@ use super::{
     json::{Object, Value},
 };
 use crate::{
-    extra_data::qbft::QbftExtra,
+    extra_data::{istanbul::IstanbulExtra, qbft::QbftExtra},
     limits::{EXTRA_DATA_BYTES_MAX, TRANSACTION_BYTES_MAX},
     spec::{BlockRules, EngineKind, apply},
     transition::Transition,
     validators::ValidatorSet,
 };
 use alloy_primitives::{Address, Bytes};
-use alloy_rlp::Decodable;
 
 const BLOCK: &str = "a block number";
 /// Vanity and seal around Clique's signers (EIP-225).
@@ -195,8 +194,13 @@ pub(super) fn validators(
             })?;
             extra.validators
         }
-        EngineKind::Istanbul => istanbul(&bytes)
-            .ok_or_else(|| place.wrong("extraData of IBFT, 32 bytes and RLP of three fields"))?,
+        EngineKind::Istanbul => {
+            let extra = IstanbulExtra::decode(&bytes).map_err(|cause| {
+                place
+                    .wrong(format!("extraData of IBFT, 32 bytes and RLP of three fields ({cause})"))
+            })?;
+            extra.validators
+        }
         EngineKind::Clique => clique(&bytes).ok_or_else(|| {
             place.wrong("extraData of Clique, 32 bytes, addresses of signers, 65 bytes")
         })?,
@@ -224,16 +228,6 @@ fn same(left: &[Address], right: &[Address]) -> bool {
         list
     };
     sorted(left) == sorted(right)
-}
-
-/// 32 bytes of vanity, then RLP of `[validators, proposer seal, committed seals]`.
-fn istanbul(extra: &[u8]) -> Option<Vec<Address>> {
-    let mut rest = extra.get(32..)?;
-    let mut fields = alloy_rlp::Header::decode_bytes(&mut rest, true).ok()?;
-    let validators = Vec::<Address>::decode(&mut fields).ok()?;
-    alloy_rlp::Header::decode_bytes(&mut fields, false).ok()?;
-    alloy_rlp::Header::decode_bytes(&mut fields, true).ok()?;
-    (rest.is_empty() && fields.is_empty()).then_some(validators)
 }
 
 fn clique(extra: &[u8]) -> Option<Vec<Address>> {

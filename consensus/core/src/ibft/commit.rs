@@ -4,7 +4,7 @@
 
 use super::{
     Ibft, Outcome,
-    height::{Height, Progress, resealed},
+    height::{Height, Progress},
     payload::{CommitPayload, Kind, Signed, View},
     proposal::send,
     record::Record,
@@ -12,11 +12,7 @@ use super::{
     wire::Message,
 };
 use crate::engine::{Action, Step};
-use alloy_primitives::B256;
-use entente_chain::{
-    RecoveredBlock, extra_data::qbft::QbftExtra, header_hash::qbft_commit_digest,
-    signer::SealSigner,
-};
+use entente_chain::{RecoveredBlock, signer::SealSigner};
 
 impl Ibft {
     /// Seals the proposal once a quorum prepared it. The certificate is durable before the seal
@@ -54,7 +50,7 @@ impl Ibft {
         round: u64,
         signer: &SealSigner,
     ) -> Option<Signed<CommitPayload>> {
-        let seal_digest = seal_digest(block, round)?;
+        let seal_digest = height.format.commit_digest(block, round)?;
         let view = View { height: height.number, round };
         let seal = signer.sign(seal_digest);
         let payload = CommitPayload { view, digest: block.hash(), seal_digest, seal };
@@ -69,7 +65,7 @@ impl Ibft {
         let payload = *commit.payload();
         let round = payload.view.round;
         if let Some(known) = height.known(payload.digest)
-            && seal_digest(&known.block, round) != Some(payload.seal_digest)
+            && height.format.commit_digest(&known.block, round) != Some(payload.seal_digest)
         {
             let what = "sealed another header than it voted for";
             let found = (what, payload.digest, payload.seal_digest);
@@ -110,7 +106,7 @@ impl Height {
         if self.votes.commits.count(round, digest) < self.quorum {
             return None;
         }
-        let expected = seal_digest(block, round)?;
+        let expected = self.format.commit_digest(block, round)?;
         // One vote per author, ascending by author: seals are distinct whatever form they have.
         let seals: Vec<_> = self
             .votes
@@ -122,13 +118,6 @@ impl Height {
         if seals.len() < self.quorum {
             return None;
         }
-        resealed(block, round, seals).ok()
+        self.format.resealed(block, round, seals).ok()
     }
-}
-
-/// What a seal for a block signs in a round.
-fn seal_digest(block: &RecoveredBlock, round: u64) -> Option<B256> {
-    let mut extra = QbftExtra::decode(&block.header.extra_data).ok()?;
-    extra.round = round;
-    Some(qbft_commit_digest(&block.header, &extra))
 }

@@ -1,22 +1,25 @@
 //! The state of the one height that is being decided.
 
 use super::{
+    format::Format,
     justification::Voters,
     payload::{CommitPayload, Kind, PreparePayload, Signed},
     tally::Tally,
     wire::{Proposal, RoundChange},
 };
-use crate::engine::{BuildId, ChainPosition, Millis};
+use crate::{
+    engine::{BuildId, ChainPosition, Millis},
+    rules,
+};
 use alloy_primitives::{Address, B256};
 use entente_chain::{
     BlockNumber, RecoveredBlock, SealedHeader, ValidatorSet,
-    extra_data::{
-        ExtraDataError,
-        qbft::{QbftExtra, Seal},
-    },
     spec::{BlockRules, ChainSpec},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Proposals of a height that are remembered: the current one, the prepared one, and two of rounds
 /// that were left, should their commits still arrive.
@@ -25,6 +28,11 @@ const KNOWN_BLOCKS_MAX: usize = 4;
 /// The height that is being decided.
 pub(super) struct Height {
     pub(super) parent: SealedHeader,
+    /// Who sealed the parent: the proposers' order goes on from there.
+    last_proposer: Option<Address>,
+    pub(super) format: Format,
+    /// Header timestamps in a second: 1, or 10^9 on a chain that began under GoQuorum's Raft.
+    pub(super) ticks: u64,
     pub(super) number: BlockNumber,
     pub(super) validators: ValidatorSet,
     pub(super) rules: BlockRules,
@@ -112,19 +120,25 @@ pub(super) struct Prepared {
 impl Height {
     pub(super) fn new(
         position: ChainPosition,
-        spec: &ChainSpec,
+        spec: &Arc<ChainSpec>,
+        format: Format,
         own: Option<Address>,
         now: Millis,
     ) -> Self {
         let ChainPosition { head: parent, next: validators, .. } = position;
         let number = parent.number.saturating_add(1);
         let rules = spec.rules_at(number);
+        let author = |header| rules::rules_for(Arc::clone(spec)).author(header).ok();
+        let last_proposer = if parent.number > 0 { author(&parent) } else { None };
         Self {
             quorum: validators.quorum(rules.quorum_two_thirds),
             voter: own.filter(|own| validators.contains(*own)),
             number,
             rules,
             validators,
+            last_proposer,
+            format,
+            ticks: spec.ticks_per_second(),
             parent,
             begun: now,
             round: Round::default(),
@@ -141,8 +155,7 @@ impl Height {
 
     /// Whose turn it is. After genesis the order begins at the first validator.
     pub(super) fn proposer(&self, round: u64) -> Address {
-        let last = (self.parent.number > 0).then_some(self.parent.beneficiary);
-        self.validators.proposer(last, round, self.rules.sticky_proposer)
+        self.validators.proposer(self.last_proposer, round, self.rules.sticky_proposer)
     }
 
     pub(super) fn known(&self, digest: B256) -> Option<&Known> {
@@ -178,18 +191,4 @@ impl Height {
             .values()
             .filter(move |change| change.signed.payload().view.round == round)
     }
-}
-
-/// The block under another round and other seals; its hash stays.
-pub(super) fn resealed(
-    block: &RecoveredBlock,
-    round: u64,
-    committed_seals: Vec<Seal>,
-) -> Result<RecoveredBlock, ExtraDataError> {
-    let mut extra = QbftExtra::decode(&block.header.extra_data)?;
-    extra.round = round;
-    extra.committed_seals = committed_seals;
-    let mut header = block.header.header().clone();
-    header.extra_data = extra.encode();
-    Ok(block.with_header(SealedHeader::new(header, block.hash())))
 }

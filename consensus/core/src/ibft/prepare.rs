@@ -2,7 +2,7 @@
 
 use super::{
     Ibft, Outcome,
-    height::{Height, Prepared, resealed},
+    height::{Height, Prepared},
     payload::{Kind, PreparePayload, Signed, View},
     proposal::send,
     tally::Counted,
@@ -61,7 +61,7 @@ impl Height {
         }
         let prepares: Vec<_> =
             self.votes.prepares.of(round, digest).take(VALIDATORS_MAX).cloned().collect();
-        let block = resealed(block, round, Vec::new()).ok()?;
+        let block = self.format.resealed(block, round, Vec::new()).ok()?;
         Some(Prepared { round, block, prepares })
     }
 }

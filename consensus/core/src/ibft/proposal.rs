@@ -2,17 +2,18 @@
 
 use super::{
     Ibft, Outcome,
-    height::{Height, Progress, resealed},
+    height::{Height, Progress},
     justification::Justified,
     payload::{Kind, ProposalPayload, Signed, View},
     wire::{Message, Proposal, RoundChange},
 };
-use crate::engine::{Action, BuildAttributes, BuildId, Now, Step};
-use alloy_primitives::{Address, B256, U256, b256};
+use crate::{
+    engine::{Action, BuildAttributes, BuildId, Now, Step},
+    rules::MIX_HASH,
+};
+use alloy_primitives::{Address, U256};
 use entente_chain::{
-    Header, RecoveredBlock,
-    extra_data::qbft::{QbftExtra, Vote},
-    limits::BACKLOG_PER_VALIDATOR,
+    Header, RecoveredBlock, extra_data::qbft::Vote, limits::BACKLOG_PER_VALIDATOR,
 };
 use std::time::Duration;
 
@@ -24,9 +25,6 @@ const CLOCK_DRIFT_MS_MAX: u64 = 5_000;
 const BUILD_RETRY_MS: u64 = 250;
 /// Pause before execution is asked for again.
 pub(super) const EXECUTE_RETRY_MS: u64 = 500;
-/// mixHash of every IBFT and QBFT block (GoQuorum core/types/istanbul.go).
-const ISTANBUL_MIX_HASH: B256 =
-    b256!("63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365");
 
 impl Ibft {
     /// Proposes, or asks for a block to propose, when it is our turn and time.
@@ -53,7 +51,7 @@ impl Ibft {
     }
 
     fn ask_for_block(&mut self, height: &mut Height, now: Now, out: &mut Step) -> bool {
-        let Some(beneficiary) = height.voter else { return false };
+        let Some(own) = height.voter else { return false };
         self.builds = self.builds.wrapping_add(1);
         let request = BuildId(self.builds);
         let from_contract = height.rules.validator_contract.is_some();
@@ -66,18 +64,17 @@ impl Ibft {
         };
         let vanity = self.settings.vanity;
         let round = height.round.number;
-        let extra = QbftExtra { vanity, validators, vote, round, ..QbftExtra::default() };
-        let earliest = height.parent.timestamp.saturating_add(height.period_seconds());
+        let draft = height.format.draft(vanity, validators, vote, round, own);
         height.round.building = Some(request);
         out.then(Action::Build {
             request,
             attributes: BuildAttributes {
                 parent: height.parent.hash(),
                 number: height.number,
-                timestamp: earliest.max(now.unix_seconds()),
-                beneficiary,
-                extra_data: extra.encode(),
-                nonce: 0,
+                timestamp: height.earliest().max(height.stamp(now.unix)),
+                beneficiary: draft.beneficiary,
+                extra_data: draft.extra_data,
+                nonce: draft.nonce,
                 difficulty: U256::ONE,
                 time_limit: build_time(height),
             },
@@ -98,7 +95,8 @@ impl Ibft {
             height.round.building = None;
             height.round.build_after = now.elapsed.saturating_add(BUILD_RETRY_MS);
             let round = height.round.number;
-            if let Ok(block) = block
+            if let (Ok(block), Some(signer)) = (block, &self.signer)
+                && let Ok(block) = height.format.propose(block, signer)
                 && height.decided.is_none()
                 && height.round.accepted.is_none()
                 && self.may_propose(&height, &block, now)
@@ -136,7 +134,7 @@ impl Ibft {
         let round = height.round.number;
         let digest = block.hash();
         let Some(signer) = self.signer.clone() else { return false };
-        let Ok(block) = resealed(block, round, Vec::new()) else { return false };
+        let Ok(block) = height.format.resealed(block, round, Vec::new()) else { return false };
         let changes: Vec<&RoundChange> = match round {
             0 => Vec::new(),
             _ => height.changes_to_this_round().collect(),
@@ -202,10 +200,10 @@ impl Ibft {
             return Outcome::Refused(reason);
         }
         if justified == Justified::Fresh {
-            let stamped = proposal.block.header.timestamp.saturating_mul(1000);
+            let stamped = height.unix_millis(proposal.block.header.timestamp);
             self.note_clock(author, stamped, now);
             // A quorum has judged the time of a prepared block already.
-            if proposal.block.header.beneficiary != author {
+            if height.format.proposer(&proposal.block.header) != Some(author) {
                 return Outcome::Refused("a new block does not name its proposer");
             }
             if stamped > now.unix.saturating_add(CLOCK_DRIFT_MS_MAX) {
@@ -266,26 +264,19 @@ fn check_content(height: &Height, block: &RecoveredBlock, round: u64) -> Result<
     if !follows {
         return Err("the block does not follow the head");
     }
-    let extra = QbftExtra::decode(&header.extra_data).map_err(|_| "extraData is not QBFT's")?;
-    if extra.round != round || !extra.committed_seals.is_empty() {
-        return Err("extraData names another round, or has seals already");
-    }
     let expected = match height.rules.validator_contract {
         Some(_) => &[],
         None => height.validators.addresses(),
     };
-    if extra.validators != expected {
-        return Err("extraData names other validators");
-    }
-    if !height.validators.contains(header.beneficiary) {
+    height.format.check(&block.header, round, expected)?;
+    let proposer = height.format.proposer(header);
+    if proposer.is_none_or(|proposer| !height.validators.contains(proposer)) {
         return Err("the block's proposer is not a validator");
     }
-    let fixed = header.difficulty == U256::ONE && header.mix_hash == ISTANBUL_MIX_HASH;
-    if !fixed || !header.nonce.is_zero() {
-        return Err("difficulty, mixHash or nonce are not QBFT's");
+    if header.difficulty != U256::ONE || header.mix_hash != MIX_HASH {
+        return Err("difficulty or mixHash are not IBFT's");
     }
-    let earliest = height.parent.timestamp.saturating_add(height.period_seconds());
-    if header.timestamp < earliest {
+    if header.timestamp < height.earliest() {
         return Err("the block is stamped before its period is over");
     }
     Ok(())

@@ -10,7 +10,7 @@ use alloy_primitives::B256;
 use alloy_rlp::{Decodable, Encodable, Header};
 use entente_chain::{
     Block, BlockBody, BlockNumber, EnvironmentId, RecoveredBlock, RecoveredTransaction,
-    header_hash, limits::VALIDATORS_MAX, spec::EngineKind,
+    SealedHeader, header_hash, limits::VALIDATORS_MAX, spec::EngineKind,
 };
 use std::sync::Arc;
 
@@ -139,8 +139,10 @@ impl Record {
                 Self::VoteSent { height, round, kind, digest: B256::decode(&mut fields)? }
             }
             PREPARED => {
-                let block = Box::new(recover(Block::decode(&mut fields)?)?);
+                let block = Block::decode(&mut fields)?;
                 let prepares = decode_prepares(&mut fields, environment, VALIDATORS_MAX)?;
+                let digest = prepares.first().map(|prepare| prepare.payload().digest);
+                let block = Box::new(recover(block, digest)?);
                 Self::Prepared { height, round, block, prepares }
             }
             ROUND_REACHED => Self::RoundReached { height, round },
@@ -158,10 +160,15 @@ fn begin(tag: u8, height: BlockNumber, round: u64, out: &mut Vec<u8>) {
 }
 
 /// Happens once, at start: senders are recovered here and not by the node's cache.
-fn recover(block: Block) -> Result<RecoveredBlock, RecordError> {
+fn recover(block: Block, digest: Option<B256>) -> Result<RecoveredBlock, RecordError> {
     let Block { header, transactions, ommers, withdrawals } = block;
-    let header = header_hash::seal(EngineKind::Qbft, header)
-        .map_err(|cause| RecordError::Block(cause.to_string()))?;
+    let is = |engine| header_hash::block_hash(engine, &header).ok() == digest;
+    let header = match digest {
+        Some(digest) if is(EngineKind::Qbft) || is(EngineKind::Istanbul) => {
+            SealedHeader::new(header, digest)
+        }
+        _ => return Err(RecordError::Block("the prepares are of another block".to_owned())),
+    };
     let transactions = transactions
         .into_iter()
         .map(|envelope| RecoveredTransaction::recover(envelope).map(Arc::new))

@@ -20,9 +20,24 @@ const RESEND_MS_MAX: Millis = 5_000;
 const DOUBLINGS_MAX: u64 = 20;
 
 impl Height {
-    /// The period in whole seconds, as header timestamps must keep it.
-    pub(super) const fn period_seconds(&self) -> u64 {
-        self.rules.block_period_ms / 1000
+    /// The earliest timestamp that the next header may carry: whole seconds after the parent's.
+    pub(super) fn earliest(&self) -> u64 {
+        let period = (self.rules.block_period_ms / 1000).saturating_mul(self.ticks);
+        self.parent.timestamp.saturating_add(period)
+    }
+
+    /// Wall clock (milliseconds since 1970) as a header timestamp.
+    pub(super) const fn stamp(&self, unix: Millis) -> u64 {
+        if self.ticks >= 1000 { unix.saturating_mul(self.ticks / 1000) } else { unix / 1000 }
+    }
+
+    /// A header timestamp as wall clock.
+    pub(super) const fn unix_millis(&self, timestamp: u64) -> Millis {
+        if self.ticks >= 1000 {
+            timestamp / (self.ticks / 1000)
+        } else {
+            timestamp.saturating_mul(1000)
+        }
     }
 
     /// Timeout of a round.
@@ -45,7 +60,7 @@ impl Height {
         }
         // Whole seconds: at the second the header will carry, so that blocks keep the beat
         // however long the last one took. A wall clock that was set back costs one period.
-        let at = self.parent.timestamp.saturating_add(self.period_seconds()).saturating_mul(1000);
+        let at = self.unix_millis(self.earliest());
         let by_clock = now.elapsed.saturating_add(at.saturating_sub(now.unix));
         by_clock.min(by_timer)
     }

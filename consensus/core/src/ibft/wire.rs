@@ -299,7 +299,9 @@ fn check_header(block: &Block, height: u64, digest: B256) -> Result<(), Admissio
     if block.header.number != height {
         return Err(AdmissionError::Mismatch("the block is of another height"));
     }
-    if header_hash::block_hash(EngineKind::Qbft, &block.header)? != digest {
+    // Either format: which one the chain writes is known to the engine, and checked there.
+    let is = |engine| header_hash::block_hash(engine, &block.header) == Ok(digest);
+    if !is(EngineKind::Qbft) && !is(EngineKind::Istanbul) {
         return Err(AdmissionError::Mismatch("the block is not the one that was signed"));
     }
     if !block.ommers.is_empty() || block.header.ommers_hash != EMPTY_OMMER_ROOT_HASH {

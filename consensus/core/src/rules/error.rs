@@ -92,6 +92,12 @@ pub enum HeaderError {
     /// Difficulty is not what the rules work out.
     #[error("difficulty is {got}, expected {expected}")]
     Difficulty { got: U256, expected: U256 },
+    /// Only genesis goes without.
+    #[error("extraData has no proposer seal")]
+    ProposerSealMissing,
+    /// A vote has one of two nonces.
+    #[error("nonce is {got}, expected all ff (add) or 0 (drop)")]
+    VoteNonce { got: B64 },
     /// A nonce where there is none.
     #[error("nonce is {got}, expected 0")]
     Nonce { got: B64 },

@@ -2,8 +2,8 @@
 
 use super::{
     alone::clamp_gas_limit,
+    bft::{DIFFICULTY, MIX_HASH},
     fork_fields,
-    qbft::{DIFFICULTY, MIX_HASH},
     with_parent::gas_limit_base,
 };
 use crate::engine::BuildAttributes;

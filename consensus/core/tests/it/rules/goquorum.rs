@@ -1,14 +1,16 @@
-//! `testdata/goquorum/qbft-4`: 36 blocks of four GoQuorum validators, who vote a fifth in and out.
+//! `testdata/goquorum`: chains of four GoQuorum validators each, who vote a fifth in and out; one
+//! changes from IBFT 1 to QBFT on the way.
 
 use super::spec;
 use alloy_primitives::{Address, B256};
 use alloy_rlp::Decodable;
 use entente_chain::{
     Block, Header, SealedHeader, ValidatorSet,
-    extra_data::qbft::QbftExtra,
+    extra_data::{istanbul::IstanbulExtra, qbft::QbftExtra},
     fork::Fork,
     header_hash::seal,
     spec::{ChainSpec, EngineKind},
+    transition::Transition,
     votes::VoteTally,
 };
 use entente_consensus::rules::{HeaderError, HeaderRules, rules_for};
@@ -16,14 +18,42 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
 
-const CHAIN: &[u8] = include_bytes!("../../../../../testdata/goquorum/qbft-4/chain.rlp");
-const ANSWERS: &str = include_str!("../../../../../testdata/goquorum/qbft-4/answers.jsonl");
+/// What was recorded of a network, and the block from which it wrote QBFT headers.
+struct Files {
+    chain: &'static [u8],
+    answers: &'static str,
+    qbft_from: u64,
+}
+
+macro_rules! files {
+    ($folder:literal, $qbft_from:expr) => {
+        Files {
+            chain: include_bytes!(concat!(
+                "../../../../../testdata/goquorum/",
+                $folder,
+                "/chain.rlp"
+            )),
+            answers: include_str!(concat!(
+                "../../../../../testdata/goquorum/",
+                $folder,
+                "/answers.jsonl"
+            )),
+            qbft_from: $qbft_from,
+        }
+    };
+}
+
+const QBFT: Files = files!("qbft-4", 0);
+const IBFT: Files = files!("ibft-4", u64::MAX);
+const IBFT_TO_QBFT: Files = files!("ibft-to-qbft-4", 16);
+const ALL: [Files; 3] = [QBFT, IBFT, IBFT_TO_QBFT];
 
 /// Voter, block, candidate, whether to add.
 type VoteAnswer = (Address, u64, Address, bool);
 type Change = fn(&mut Header);
 
 struct Recorded {
+    rules: HeaderRules,
     genesis: SealedHeader,
     validators: Vec<Address>,
     headers: Vec<SealedHeader>,
@@ -31,9 +61,9 @@ struct Recorded {
 }
 
 impl Recorded {
-    fn open() -> Self {
+    fn open(files: &Files) -> Self {
         let mut answers = BTreeMap::new();
-        for line in ANSWERS.lines() {
+        for line in files.answers.lines() {
             let entry: Value = serde_json::from_str(line).expect("JSON");
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let key = (text(&entry["method"]), text(&entry["params"][0]));
@@ -41,16 +71,26 @@ impl Recorded {
         }
         let genesis_answer = &answers[&("eth_getBlockByNumber".into(), "0x0".into())];
         let genesis: Header = parse(genesis_answer);
-        let extra = QbftExtra::decode(&genesis.extra_data).expect("extraData of genesis");
+        let rules = rules(files.qbft_from);
+        let sealed = |header: Header| {
+            let engine = rules.spec().engine_at(header.number);
+            seal(engine, header).expect("extraData of a recorded header")
+        };
+        let validators = match rules.spec().engine_at(0) {
+            EngineKind::Istanbul => {
+                IstanbulExtra::decode(&genesis.extra_data).expect("IBFT 1").validators
+            }
+            _ => QbftExtra::decode(&genesis.extra_data).expect("QBFT").validators,
+        };
         let mut headers = Vec::new();
-        let mut rest = CHAIN;
+        let mut rest = files.chain;
         while !rest.is_empty() {
             let block = Block::decode(&mut rest).expect("a block");
             headers.push(sealed(block.header));
         }
         let first = headers.first().is_some_and(|header| header.number == 0);
         headers.drain(..usize::from(first));
-        Self { genesis: sealed(genesis), validators: extra.validators, headers, answers }
+        Self { genesis: sealed(genesis), rules, validators, headers, answers }
     }
 
     fn answer<T: DeserializeOwned>(&self, method: &str, number: u64) -> Option<T> {
@@ -59,7 +99,7 @@ impl Recorded {
 
     /// Calls `visit` with every header, its parent and the tally before it.
     fn walk(&self, mut visit: impl FnMut(&SealedHeader, &SealedHeader, &VoteTally)) {
-        let rules = rules();
+        let rules = &self.rules;
         let mut tally = rules.initial_tally(&self.validators).expect("validators of genesis");
         let mut parent = &self.genesis;
         for header in &self.headers {
@@ -74,96 +114,121 @@ fn parse<T: DeserializeOwned>(value: &Value) -> T {
     serde_json::from_value(value.clone()).expect("the shape of a recorded answer")
 }
 
-fn sealed(header: Header) -> SealedHeader {
-    seal(EngineKind::Qbft, header).expect("extraData of a recorded header")
-}
-
-fn rules() -> HeaderRules {
-    let spec = spec(EngineKind::Qbft, Fork::Berlin);
-    rules_for(Arc::new(ChainSpec { is_quorum: true, ..spec }))
+fn rules(qbft_from: u64) -> HeaderRules {
+    let (first, transitions) = match qbft_from {
+        0 => (EngineKind::Qbft, Vec::new()),
+        u64::MAX => (EngineKind::Istanbul, Vec::new()),
+        block => {
+            let engine = Some(EngineKind::Qbft);
+            (EngineKind::Istanbul, vec![Transition { block, engine, ..Transition::default() }])
+        }
+    };
+    let spec = spec(first, Fork::Berlin);
+    rules_for(Arc::new(ChainSpec { is_quorum: true, transitions, ..spec }))
 }
 
 #[test]
 fn every_recorded_header_keeps_every_rule() {
-    let (recorded, rules) = (Recorded::open(), rules());
-    assert_eq!(recorded.headers.len(), 36);
-    recorded.walk(|header, parent, tally| {
-        let number = header.number;
-        let validators = tally.validators();
-        assert_eq!(rules.check_alone(header, header.timestamp), Ok(()), "block {number}");
-        assert_eq!(rules.check_with_parent(header, parent, validators), Ok(()), "block {number}");
-        assert_eq!(rules.check_seals(header, validators), Ok(()), "block {number}");
-    });
+    for files in &ALL {
+        let recorded = Recorded::open(files);
+        let rules = &recorded.rules;
+        assert!(recorded.headers.len() >= 35);
+        recorded.walk(|header, parent, tally| {
+            let number = header.number;
+            let validators = tally.validators();
+            assert_eq!(rules.check_alone(header, header.timestamp), Ok(()), "block {number}");
+            assert_eq!(
+                rules.check_with_parent(header, parent, validators),
+                Ok(()),
+                "block {number}"
+            );
+            assert_eq!(rules.check_seals(header, validators), Ok(()), "block {number}");
+        });
+    }
 }
 
 #[test]
 fn hashes_are_those_that_goquorum_answered() {
-    let recorded = Recorded::open();
-    for header in std::iter::once(&recorded.genesis).chain(&recorded.headers) {
-        let block: Value = recorded.answer("eth_getBlockByNumber", header.number).expect("asked");
-        assert_eq!(header.hash(), parse::<B256>(&block["hash"]), "block {}", header.number);
+    for files in &ALL {
+        let recorded = Recorded::open(files);
+        for header in std::iter::once(&recorded.genesis).chain(&recorded.headers) {
+            let block: Value =
+                recorded.answer("eth_getBlockByNumber", header.number).expect("asked");
+            assert_eq!(header.hash(), parse::<B256>(&block["hash"]), "block {}", header.number);
+        }
     }
 }
 
 #[test]
 fn author_and_committers_are_those_that_goquorum_answered() {
-    let (recorded, rules) = (Recorded::open(), rules());
-    for header in &recorded.headers {
-        let signers: Value =
-            recorded.answer("istanbul_getSignersFromBlock", header.number).expect("asked");
-        assert_eq!(rules.author(header), Ok(parse(&signers["Author"])));
-        let committers: Vec<Address> = parse(&signers["Committers"]);
-        assert_eq!(rules.committers(header), Ok(committers), "block {}", header.number);
+    for files in &ALL {
+        let recorded = Recorded::open(files);
+        let rules = &recorded.rules;
+        for header in &recorded.headers {
+            let signers: Value =
+                recorded.answer("istanbul_getSignersFromBlock", header.number).expect("asked");
+            assert_eq!(rules.author(header), Ok(parse(&signers["Author"])));
+            let committers: Vec<Address> = parse(&signers["Committers"]);
+            assert_eq!(rules.committers(header), Ok(committers), "block {}", header.number);
+        }
     }
 }
 
 #[test]
 fn validators_after_each_vote_are_those_that_goquorum_answered() {
-    let (recorded, rules) = (Recorded::open(), rules());
-    let mut seen = Vec::new();
-    recorded.walk(|header, _, tally| {
-        let after = rules.tally_after(header, tally.clone()).expect("a recorded header");
-        let expected: Vec<Address> =
-            recorded.answer("istanbul_getValidators", header.number).expect("asked");
-        assert_eq!(after.validators().addresses(), expected, "block {}", header.number);
-        seen.push(expected.len());
-    });
-    assert!(seen.contains(&5), "the chain votes a validator in");
-    assert_eq!(seen.last(), Some(&4), "and out again");
+    for files in &ALL {
+        let recorded = Recorded::open(files);
+        let rules = &recorded.rules;
+        let mut seen = Vec::new();
+        recorded.walk(|header, _, tally| {
+            let after = rules.tally_after(header, tally.clone()).expect("a recorded header");
+            let expected: Vec<Address> =
+                recorded.answer("istanbul_getValidators", header.number).expect("asked");
+            assert_eq!(after.validators().addresses(), expected, "block {}", header.number);
+            seen.push(expected.len());
+        });
+        assert!(seen.contains(&5), "the chain votes a validator in");
+        assert_eq!(seen.last(), Some(&4), "and out again");
+    }
 }
 
 #[test]
 fn open_votes_are_those_of_the_recorded_snapshots() {
-    let (recorded, rules) = (Recorded::open(), rules());
-    let mut compared = 0;
-    recorded.walk(|header, _, tally| {
-        let Some(snapshot) = recorded.answer::<Value>("istanbul_getSnapshot", header.number) else {
-            return;
-        };
-        compared += 1;
-        let after = rules.tally_after(header, tally.clone()).expect("a recorded header");
-        let expected: Vec<VoteAnswer> = parse::<Option<Vec<Value>>>(&snapshot["votes"])
-            .unwrap_or_default()
-            .iter()
-            .map(|vote| {
-                let block = vote["block"].as_u64().expect("a number");
-                let add = vote["authorize"].as_bool().expect("a flag");
-                (parse(&vote["validator"]), block, parse(&vote["address"]), add)
-            })
-            .collect();
-        let votes: Vec<_> = after
-            .votes()
-            .iter()
-            .map(|vote| (vote.voter, vote.block, vote.candidate, vote.add))
-            .collect();
-        assert_eq!(votes, expected, "block {}", header.number);
-    });
-    assert!(compared > 1);
+    for files in &ALL {
+        let recorded = Recorded::open(files);
+        let rules = &recorded.rules;
+        let mut compared = 0;
+        recorded.walk(|header, _, tally| {
+            let Some(snapshot) = recorded.answer::<Value>("istanbul_getSnapshot", header.number)
+            else {
+                return;
+            };
+            compared += 1;
+            let after = rules.tally_after(header, tally.clone()).expect("a recorded header");
+            let expected: Vec<VoteAnswer> = parse::<Option<Vec<Value>>>(&snapshot["votes"])
+                .unwrap_or_default()
+                .iter()
+                .map(|vote| {
+                    let block = vote["block"].as_u64().expect("a number");
+                    let add = vote["authorize"].as_bool().expect("a flag");
+                    (parse(&vote["validator"]), block, parse(&vote["address"]), add)
+                })
+                .collect();
+            let votes: Vec<_> = after
+                .votes()
+                .iter()
+                .map(|vote| (vote.voter, vote.block, vote.candidate, vote.add))
+                .collect();
+            assert_eq!(votes, expected, "block {}", header.number);
+        });
+        assert!(compared > 1);
+    }
 }
 
 #[test]
 fn a_recorded_header_is_refused_by_other_validators() {
-    let (recorded, rules) = (Recorded::open(), rules());
+    let recorded = Recorded::open(&QBFT);
+    let rules = &recorded.rules;
     let header = &recorded.headers[0];
     let mut others = recorded.validators.clone();
     others[0] = Address::repeat_byte(0x77);
@@ -174,7 +239,8 @@ fn a_recorded_header_is_refused_by_other_validators() {
 
 #[test]
 fn changing_any_byte_of_a_sealed_header_breaks_its_seals() {
-    let (recorded, rules) = (Recorded::open(), rules());
+    let recorded = Recorded::open(&QBFT);
+    let rules = &recorded.rules;
     let validators = ValidatorSet::new(recorded.validators.clone()).expect("distinct");
     let header = recorded.headers[0].header();
     let changes: [Change; 4] = [
@@ -200,5 +266,5 @@ fn the_recorded_chain_has_rounds_above_zero() {
     let round = |header: &SealedHeader| {
         QbftExtra::decode(&header.extra_data).expect("extraData of a recorded header").round
     };
-    assert!(Recorded::open().headers.iter().any(|header| round(header) > 0));
+    assert!(Recorded::open(&QBFT).headers.iter().any(|header| round(header) > 0));
 }
