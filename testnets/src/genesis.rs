@@ -3,10 +3,13 @@
 use crate::{
     accounts::{DEV_BALANCE_ETHER, dev_accounts},
     error::TestnetError,
-    options::{TestnetEngine, TestnetOptions},
+    options::{BlockPeriod, TestnetOptions},
 };
 use alloy_primitives::{Address, U256, utils::Unit};
-use entente_chain::genesis::{Genesis, GenesisBuilder};
+use entente_chain::{
+    genesis::{Genesis, GenesisBuilder},
+    spec::{EngineKind, RAFT_INTERVAL_MS},
+};
 
 /// The genesis file of a network with these validators. Read back once, so that a network that no
 /// node could start from is not made.
@@ -16,23 +19,32 @@ pub(crate) fn build(
 ) -> Result<String, TestnetError> {
     let balance = U256::from(DEV_BALANCE_ETHER) * Unit::ETHER.wei();
     let accounts = dev_accounts().into_iter().map(|account| (account.address, balance)).collect();
-    let json = match options.engine {
-        TestnetEngine::Ibft => GenesisBuilder {
-            accounts,
-            block_period_ms: options.block_period.millis(),
-            gas_limit: options.gas_limit,
-            ..GenesisBuilder::new(options.chain_id, validators)
-        }
-        .to_json(),
-    };
+    let json = GenesisBuilder {
+        engine: options.engine.0,
+        accounts,
+        block_period_ms: period_ms(options.engine.0, options.block_period),
+        gas_limit: options.gas_limit,
+        ..GenesisBuilder::new(options.chain_id, validators)
+    }
+    .to_json();
     Genesis::parse(json.as_bytes()).map_err(|cause| TestnetError::Genesis(cause.to_string()))?;
     Ok(json)
+}
+
+/// The block period as genesis has it. Raft's blocks are always on demand: a period is the least
+/// time between two of them.
+#[must_use]
+pub fn period_ms(engine: EngineKind, period: BlockPeriod) -> u64 {
+    match (engine, period) {
+        (EngineKind::Raft, BlockPeriod::OnDemand) => RAFT_INTERVAL_MS,
+        _ => period.millis(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::BlockPeriod;
+    use crate::options::TestnetEngine;
     use alloy_primitives::address;
 
     #[test]
@@ -62,5 +74,20 @@ mod tests {
         let json = build(&options, vec![Address::repeat_byte(1)]).unwrap();
         let genesis = Genesis::parse(json.as_bytes()).unwrap();
         assert_eq!(genesis.spec.genesis_rules.block_period_ms, 0);
+    }
+
+    #[test]
+    fn every_engine_has_a_genesis_that_names_its_validators() {
+        for engine in [EngineKind::Qbft, EngineKind::Istanbul, EngineKind::Raft, EngineKind::Clique]
+        {
+            let engine = TestnetEngine(engine);
+            let block_period = engine.default_period();
+            let options = TestnetOptions { engine, block_period, ..TestnetOptions::new("x") };
+            let validators = vec![Address::repeat_byte(2), Address::repeat_byte(1)];
+            let genesis = Genesis::parse(build(&options, validators).unwrap().as_bytes()).unwrap();
+            assert_eq!(genesis.spec.engine_at(0), engine.0);
+            let expected = [Address::repeat_byte(1), Address::repeat_byte(2)];
+            assert_eq!(genesis.validators, expected, "{engine}");
+        }
     }
 }

@@ -29,6 +29,7 @@ mod up;
 pub use accounts::{DEV_BALANCE_ETHER, DEV_MNEMONIC, DevAccount, dev_accounts};
 pub use down::down;
 pub use error::TestnetError;
+pub use genesis::period_ms;
 pub use init::init;
 pub use options::{BlockPeriod, OptionError, TestnetEngine, TestnetOptions, VALIDATORS_MAX};
 pub use status::status;

@@ -1,5 +1,6 @@
 //! What a network is made with. Stored in its folder, so that a second run means the same network.
 
+use entente_chain::spec::{EngineKind, UnknownEngine};
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -26,9 +27,6 @@ pub enum OptionError {
     /// The text is no block period.
     #[error("block period `{0}`: expected whole seconds (1s), milliseconds (250ms) or on-demand")]
     BlockPeriod(String),
-    /// The text names no engine.
-    #[error("engine `{0}`: expected ibft")]
-    Engine(String),
 }
 
 /// When blocks are made.
@@ -95,30 +93,51 @@ impl From<BlockPeriod> for String {
     }
 }
 
-/// The engine that seals the network's blocks.
+/// The engine that seals the network's blocks, by its name in `network.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TestnetEngine {
-    /// IBFT with QBFT rules and headers.
-    Ibft,
+#[serde(try_from = "String", into = "String")]
+pub struct TestnetEngine(pub EngineKind);
+
+impl TestnetEngine {
+    /// The pace that the engine's users expect: Raft makes blocks when there is something to put
+    /// into them, the others one a second.
+    #[must_use]
+    pub fn default_period(self) -> BlockPeriod {
+        match self.0 {
+            EngineKind::Raft => BlockPeriod::OnDemand,
+            _ => BlockPeriod::Every(1000),
+        }
+    }
 }
 
 impl FromStr for TestnetEngine {
-    type Err = OptionError;
+    type Err = UnknownEngine;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "ibft" | "qbft" => Ok(Self::Ibft),
-            _ => Err(OptionError::Engine(text.to_owned())),
-        }
+        text.parse().map(Self)
     }
 }
 
 impl fmt::Display for TestnetEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ibft => "ibft",
-        })
+        match self.0 {
+            EngineKind::Qbft => f.write_str("ibft"),
+            engine => engine.fmt(f),
+        }
+    }
+}
+
+impl TryFrom<String> for TestnetEngine {
+    type Error = UnknownEngine;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<TestnetEngine> for String {
+    fn from(engine: TestnetEngine) -> Self {
+        engine.to_string()
     }
 }
 
@@ -148,7 +167,7 @@ impl TestnetOptions {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
-            engine: TestnetEngine::Ibft,
+            engine: TestnetEngine(EngineKind::Qbft),
             validators: 4,
             base_port: 8545,
             block_period: BlockPeriod::Every(1000),

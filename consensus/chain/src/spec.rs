@@ -8,6 +8,7 @@ use crate::{
     transition::Transition,
 };
 use alloy_primitives::{Address, U256};
+use std::{fmt, str::FromStr};
 
 /// A consensus engine together with its header format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +23,46 @@ pub enum EngineKind {
     Raft,
     /// Plain Ethereum headers: import and vectors only, never produced.
     Ethereum,
+}
+
+impl EngineKind {
+    /// The name that configuration, genesis transitions and RPC use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Qbft => "qbft",
+            Self::Istanbul => "istanbul",
+            Self::Clique => "clique",
+            Self::Raft => "raft",
+            Self::Ethereum => "ethereum",
+        }
+    }
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The text names no engine that seals blocks here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("engine `{0}`: expected ibft (or qbft), istanbul (IBFT 1 headers), raft or clique")]
+pub struct UnknownEngine(pub String);
+
+impl FromStr for EngineKind {
+    type Err = UnknownEngine;
+
+    /// `ibft` is the engine with its newer headers; `istanbul` asks for those of IBFT 1.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "ibft" | "qbft" => Ok(Self::Qbft),
+            "istanbul" => Ok(Self::Istanbul),
+            "raft" => Ok(Self::Raft),
+            "clique" => Ok(Self::Clique),
+            _ => Err(UnknownEngine(text.to_owned())),
+        }
+    }
 }
 
 /// How the base fee of a block comes about from London on.
@@ -89,14 +130,15 @@ pub struct BlockRules {
 }
 
 impl BlockRules {
-    /// What holds when a genesis file says no more than the engine: a block a second, round
-    /// timeouts of one to four seconds, contracts of 24 KiB, no rewards.
+    /// What holds when a genesis file says no more than the engine: a block a second (Raft: on
+    /// demand, 2 ms apart at least), round timeouts of one to four seconds, contracts of 24 KiB,
+    /// no rewards.
     #[must_use]
     pub const fn new(engine: EngineKind) -> Self {
         Self {
             engine,
             epoch_length: 30_000,
-            block_period_ms: 1_000,
+            block_period_ms: default_period_ms(engine),
             empty_block_period_ms: None,
             request_timeout_ms: 1_000,
             max_request_timeout_ms: 4_000,
@@ -111,6 +153,16 @@ impl BlockRules {
             sticky_proposer: false,
             validator_override: None,
         }
+    }
+}
+
+/// Raft makes blocks on demand, this far apart at least.
+pub const RAFT_INTERVAL_MS: u64 = 2;
+
+pub(crate) const fn default_period_ms(engine: EngineKind) -> u64 {
+    match engine {
+        EngineKind::Raft => RAFT_INTERVAL_MS,
+        EngineKind::Qbft | EngineKind::Istanbul | EngineKind::Clique | EngineKind::Ethereum => 1000,
     }
 }
 

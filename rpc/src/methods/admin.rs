@@ -1,6 +1,6 @@
 //! The node itself and its peers.
 
-use super::{Method, chain::engine_name, inline};
+use super::{Method, inline};
 use crate::{PeerInfo, context::Service, error::Answer, params::Params};
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ fn node_info(service: &Service, _: &Params) -> Answer {
     let node = service.context.backend.node();
     let reader = &service.context.reader;
     let head = reader.head();
-    let engine = engine_name(service.context.spec.engine_at(head.header.number.saturating_add(1)));
+    let engine = service.context.spec.engine_at(head.header.number.saturating_add(1)).name();
     service.answer(&json!({
         "id": node.id,
         "name": node.client_version,

@@ -3,7 +3,6 @@
 use super::{Method, inline};
 use crate::{context::Service, error::Answer, params::Params, types::quantity};
 use alloy_primitives::{Address, U64, keccak256};
-use entente_chain::spec::EngineKind;
 use serde_json::{Map, Value, json};
 
 /// The eth protocol that geth named last with this method.
@@ -122,15 +121,4 @@ fn consensus_status(service: &Service, _: &Params) -> Answer {
         "bestPeerHead": status.best_peer_head,
         "problems": service.context.backend.readiness().problems,
     }))
-}
-
-/// Name of an engine as operators know it.
-pub(super) const fn engine_name(engine: EngineKind) -> &'static str {
-    match engine {
-        EngineKind::Qbft => "qbft",
-        EngineKind::Istanbul => "istanbul",
-        EngineKind::Clique => "clique",
-        EngineKind::Raft => "raft",
-        EngineKind::Ethereum => "ethereum",
-    }
 }

@@ -2,20 +2,22 @@
 
 use super::describe::BFT_MIX_HASH;
 use crate::{
-    extra_data::qbft::QbftExtra,
+    extra_data::{istanbul::IstanbulExtra, qbft::QbftExtra},
     fork::{Activation, Fork},
-    spec::BaseFeeMode,
+    spec::{BaseFeeMode, EngineKind},
 };
 use alloy_eips::{
     eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE},
     eip4788::{BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE},
 };
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use serde_json::{Map, Value, json};
 
-/// What a new QBFT network is like. [`GenesisBuilder::new`] fills in what most networks want.
+/// What a new network is like. [`GenesisBuilder::new`] fills in what most networks want.
 #[derive(Clone, Debug)]
 pub struct GenesisBuilder {
+    /// Engine and header format.
+    pub engine: EngineKind,
     /// EIP-155 chain id.
     pub chain_id: u64,
     /// Who seals, in any order.
@@ -39,10 +41,12 @@ pub struct GenesisBuilder {
 }
 
 impl GenesisBuilder {
-    /// A network with the newest fork, no fees, one block per second and room for 200 million gas.
+    /// A QBFT network with the newest fork, no fees, one block per second and room for 200 million
+    /// gas.
     #[must_use]
     pub const fn new(chain_id: u64, validators: Vec<Address>) -> Self {
         Self {
+            engine: EngineKind::Qbft,
             chain_id,
             validators,
             accounts: Vec::new(),
@@ -61,7 +65,18 @@ impl GenesisBuilder {
     pub fn to_json(&self) -> String {
         let mut validators = self.validators.clone();
         validators.sort_unstable();
-        let extra = QbftExtra { validators, ..QbftExtra::default() }.encode();
+        let (extra, mix_hash) = match self.engine {
+            EngineKind::Qbft => {
+                (QbftExtra { validators, ..QbftExtra::default() }.encode(), BFT_MIX_HASH)
+            }
+            EngineKind::Istanbul => {
+                (IstanbulExtra { validators, ..IstanbulExtra::default() }.encode(), BFT_MIX_HASH)
+            }
+            EngineKind::Clique => (clique_extra(&validators), B256::ZERO),
+            EngineKind::Raft | EngineKind::Ethereum => {
+                (Bytes::from(B256::ZERO.to_vec()), B256::ZERO)
+            }
+        };
         let mut file = json!({
             "config": self.config(),
             "nonce": "0x0",
@@ -69,7 +84,7 @@ impl GenesisBuilder {
             "extraData": extra.to_string(),
             "gasLimit": format!("{:#x}", self.gas_limit),
             "difficulty": "0x1",
-            "mixHash": BFT_MIX_HASH.to_string(),
+            "mixHash": mix_hash.to_string(),
             "coinbase": Address::ZERO.to_string(),
             "alloc": self.alloc(),
         });
@@ -104,25 +119,43 @@ impl GenesisBuilder {
             BaseFeeMode::Fixed(_) => config.insert("fixedBaseFee".into(), json!(true)),
             BaseFeeMode::Eip1559 { .. } => None,
         };
-        // Long enough for a block and its execution, short enough not to be waited for.
-        let timeout = (2 * self.block_period_ms).div_ceil(1000).max(2);
-        let mut engine = json!({
-            "epochlength": 30_000,
-            "blockperiodseconds": self.block_period_ms.div_ceil(1000),
-            "requesttimeoutseconds": timeout,
-            "policy": 0,
-            "ceil2Nby3Block": 0,
-        });
-        if let Some(engine) = engine.as_object_mut() {
-            if !self.block_period_ms.is_multiple_of(1000) {
-                engine.insert("xblockperiodmilliseconds".into(), json!(self.block_period_ms));
+        config.insert(self.engine.name().replace("istanbul", "ibft"), self.section());
+        config
+    }
+
+    /// The engine's section of the config.
+    fn section(&self) -> Value {
+        let mut section = Map::new();
+        let mut set = |key: &str, value: Value| drop(section.insert(key.into(), value));
+        let seconds = self.block_period_ms.div_ceil(1000);
+        match self.engine {
+            EngineKind::Ethereum => return Value::Object(section),
+            EngineKind::Raft => {
+                let mut voters: Vec<_> = self.validators.iter().map(Address::to_string).collect();
+                voters.sort_unstable_by_key(|voter| voter.to_ascii_lowercase());
+                set("validators", json!(voters));
             }
-            if let Some(period) = self.empty_block_period_ms {
-                engine.insert("xemptyblockperiodseconds".into(), json!(period.div_ceil(1000)));
+            EngineKind::Clique => {
+                set("period", json!(seconds));
+                set("epoch", json!(30_000));
+            }
+            EngineKind::Qbft | EngineKind::Istanbul => {
+                set("epochlength", json!(30_000));
+                set("blockperiodseconds", json!(seconds));
+                // Long enough for a block and its execution, short enough not to be waited for.
+                let timeout = (2 * self.block_period_ms).div_ceil(1000).max(2);
+                set("requesttimeoutseconds", json!(timeout));
+                set("policy", json!(0));
+                set("ceil2Nby3Block", json!(0));
             }
         }
-        config.insert("qbft".into(), engine);
-        config
+        if self.engine == EngineKind::Raft || !self.block_period_ms.is_multiple_of(1000) {
+            set("xblockperiodmilliseconds", json!(self.block_period_ms));
+        }
+        if let Some(period) = self.empty_block_period_ms {
+            set("xemptyblockperiodseconds", json!(period.div_ceil(1000)));
+        }
+        Value::Object(section)
     }
 
     fn alloc(&self) -> Map<String, Value> {
@@ -142,6 +175,12 @@ impl GenesisBuilder {
         contract(Fork::Prague, HISTORY_STORAGE_ADDRESS, &HISTORY_STORAGE_CODE);
         alloc
     }
+}
+
+/// EIP-225: vanity, signers, an empty seal.
+fn clique_extra(signers: &[Address]) -> Bytes {
+    let signers = signers.iter().flat_map(|signer| signer.0.0);
+    [0; 32].into_iter().chain(signers).chain([0; 65]).collect()
 }
 
 /// The keys that begin a fork, spelled so that geth, GoQuorum and Besu read them.

@@ -6,7 +6,7 @@ use super::{
     json::{Object, Value},
 };
 use crate::{
-    spec::{Beneficiary, EngineKind},
+    spec::{Beneficiary, EngineKind, default_period_ms},
     transition::Transition,
     validators::ValidatorSet,
 };
@@ -185,7 +185,7 @@ fn read_list(
     notes: &mut Vec<String>,
     found: &mut Vec<Transition>,
 ) -> Result<(), GenesisError> {
-    let (mut earliest, mut engine) = (0, None);
+    let mut earliest = 0;
     for value in list.array()? {
         let mut object = value.object()?;
         let block = object.require("block", BLOCK)?;
@@ -195,8 +195,7 @@ fn read_list(
             return Err(block.wrong(format!("at least {earliest}, the block before it")));
         }
         earliest = change.block;
-        change.engine = algorithm(&mut object, engine)?;
-        engine = change.engine.or(engine);
+        change.engine = algorithm(&mut object)?;
         change.contract_size_limit = kib(&mut object, "contractsizelimit", CODE_KIB)?;
         change.transaction_size_limit = kib(&mut object, "transactionSizeLimit", TRANSACTION_KIB)?;
         change.gas_price_enabled =
@@ -222,17 +221,16 @@ fn read_list(
     Ok(())
 }
 
-fn algorithm(
-    object: &mut Object<'_>,
-    before: Option<EngineKind>,
-) -> Result<Option<EngineKind>, GenesisError> {
-    const EXPECTED: &str = "ibft or qbft";
+/// The engine from a block on. GoQuorum knows `ibft` (its IBFT 1) and `qbft`; the others are ours.
+fn algorithm(object: &mut Object<'_>) -> Result<Option<EngineKind>, GenesisError> {
+    const EXPECTED: &str = "ibft, qbft, raft or clique";
     let Some(value) = object.take("algorithm")? else { return Ok(None) };
     match value.text(EXPECTED)?.to_ascii_lowercase().as_str() {
         "" => Ok(None),
         "qbft" => Ok(Some(EngineKind::Qbft)),
-        "ibft" if before == Some(EngineKind::Qbft) => Err(value.wrong("no way back from qbft")),
         "ibft" | "istanbul" => Ok(Some(EngineKind::Istanbul)),
+        "raft" => Ok(Some(EngineKind::Raft)),
+        "clique" => Ok(Some(EngineKind::Clique)),
         _ => Err(value.wrong(EXPECTED)),
     }
 }
@@ -255,14 +253,22 @@ pub(super) fn kib(
     Ok(usize::try_from(size * 1024).ok())
 }
 
-/// Fills in what a transition leaves to what came before it: the round timeout's cap, and the
-/// contract that an earlier section or transition named.
+/// Fills in what a transition leaves to what came before it: the round timeout's cap, the contract
+/// that an earlier section or transition named, and the pace of a new engine: nobody wants a BFT
+/// chain at Raft's.
 pub(super) fn complete(
     transitions: &mut [Transition],
+    mut engine: EngineKind,
     mut contract: Option<Address>,
     cap_given: bool,
 ) {
     for change in transitions {
+        let next = change.engine.unwrap_or(engine);
+        let (before, after) = (default_period_ms(engine), default_period_ms(next));
+        if before != after && change.block_period_ms.is_none() {
+            change.block_period_ms = Some(after);
+        }
+        engine = next;
         contract = change.validator_contract.or(contract);
         if change.validators_from_contract == Some(true) {
             change.validator_contract = contract;

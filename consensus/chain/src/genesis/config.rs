@@ -8,7 +8,7 @@ use super::{
     json::{Object, Value},
 };
 use crate::{
-    spec::{BaseFeeMode, ChainSpec, EngineKind},
+    spec::{BaseFeeMode, ChainSpec},
     transition::Transition,
 };
 use alloy_eips::eip1559::INITIAL_BASE_FEE;
@@ -36,11 +36,9 @@ pub(super) fn read(
     let first = transitions.iter().take_while(|change| change.block == 0);
     let first = first.filter_map(|change| change.engine).last();
     let mut section = engines::read(&mut config, dialect, forks.merged, first)?;
-    let back = |change: &Transition| change.engine == Some(EngineKind::Istanbul);
-    if section.rules.engine == EngineKind::Qbft && transitions.iter().any(back) && first.is_none() {
-        return Err(value.wrong("no transition from qbft back to ibft"));
-    }
-    changes::complete(&mut transitions, section.rules.validator_contract, section.cap_given);
+    let rules = &section.rules;
+    let contract = rules.validator_contract;
+    changes::complete(&mut transitions, rules.engine, contract, section.cap_given);
     sizes(&mut config, &mut section, dialect)?;
     if let Some(block) = config.u64("enableGasPriceBlock", BLOCK)? {
         let gas_price_enabled = Some(true);

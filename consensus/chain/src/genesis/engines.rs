@@ -8,7 +8,7 @@ use super::{
 use crate::{
     extra_data::{istanbul::IstanbulExtra, qbft::QbftExtra},
     limits::{EXTRA_DATA_BYTES_MAX, TRANSACTION_BYTES_MAX},
-    spec::{BlockRules, EngineKind, apply},
+    spec::{BlockRules, EngineKind, RAFT_INTERVAL_MS, apply},
     transition::Transition,
     validators::ValidatorSet,
 };
@@ -87,7 +87,9 @@ fn bare(engine: EngineKind, quorum: bool) -> Section {
 
 /// GoQuorum's and Besu's defaults (consensus/istanbul/config.go; Besu's BFT config options).
 fn defaults(engine: EngineKind, quorum: bool) -> BlockRules {
-    let (period, timeout) = if quorum { (5000, 10_000) } else { (1000, 1000) };
+    let timeout = if quorum { 10_000 } else { 1000 };
+    let period = if quorum { 5000 } else { 1000 };
+    let period = if engine == EngineKind::Raft { RAFT_INTERVAL_MS } else { period };
     BlockRules {
         block_period_ms: period,
         request_timeout_ms: timeout,
@@ -204,7 +206,9 @@ pub(super) fn validators(
         EngineKind::Clique => clique(&bytes).ok_or_else(|| {
             place.wrong("extraData of Clique, 32 bytes, addresses of signers, 65 bytes")
         })?,
-        EngineKind::Raft | EngineKind::Ethereum => return Ok((bytes, Vec::new())),
+        // Raft's genesis has no place for voters: the section lists them.
+        EngineKind::Raft => Vec::new(),
+        EngineKind::Ethereum => return Ok((bytes, Vec::new())),
     };
     let listed = match (&section.validators, sealed.is_empty()) {
         (Some((listed, _)), true) => listed.clone(),
@@ -213,7 +217,8 @@ pub(super) fn validators(
         }
         _ => sealed,
     };
-    if listed.is_empty() && section.rules.validator_contract.is_some() {
+    let elsewhere = section.rules.validator_contract.is_some() || section.nanoseconds;
+    if listed.is_empty() && elsewhere {
         return Ok((bytes, listed));
     }
     let set = ValidatorSet::new(listed)

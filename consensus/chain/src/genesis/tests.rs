@@ -210,9 +210,19 @@ fn transitions_of_goquorum_and_besu_are_read() {
 }
 
 #[test]
-fn an_ibft_chain_may_become_qbft_but_not_the_other_way() {
-    let error = refused(&with("/config/transitions", json!([{ "block": 3, "algorithm": "ibft" }])));
-    assert!(error.contains("back to ibft"), "{error}");
+fn a_chain_may_change_from_any_engine_to_any_other() {
+    let error = refused(&with("/config/transitions", json!([{ "block": 3, "algorithm": "pow" }])));
+    assert!(error.contains("ibft, qbft, raft or clique"), "{error}");
+    let changes = json!([
+        { "block": 3, "algorithm": "raft" },
+        { "block": 5, "algorithm": "clique" },
+        { "block": 9, "algorithm": "ibft", "blockperiodseconds": 4 },
+    ]);
+    let spec = parse(&with("/config/transitions", changes)).expect("valid").spec;
+    let at = |block| (spec.engine_at(block), spec.rules_at(block).block_period_ms);
+    assert_eq!(at(3), (EngineKind::Raft, 2), "Raft comes with its own pace");
+    assert_eq!(at(5), (EngineKind::Clique, 1000), "and takes it along when it leaves");
+    assert_eq!(at(9), (EngineKind::Istanbul, 4000));
     let mut file = with("/config/transitions", json!([{ "block": 16, "algorithm": "qbft" }]));
     let config = file["config"].as_object_mut().expect("config");
     let section = config.remove("qbft").expect("section");

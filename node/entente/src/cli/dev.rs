@@ -16,7 +16,7 @@ use entente_p2p::NodeKey;
 use entente_pool::PoolLimits;
 use entente_rpc::{Namespace, RpcConfig};
 use entente_storage::StorageOptions;
-use entente_testnet::{BlockPeriod, DEV_BALANCE_ETHER, dev_accounts};
+use entente_testnet::{BlockPeriod, DEV_BALANCE_ETHER, TestnetEngine, dev_accounts};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -38,6 +38,9 @@ pub(super) struct DevArgs {
     /// Keep the chain in this folder; without it the chain is gone when the process ends
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Consensus engine: ibft (QBFT headers), istanbul (IBFT 1 headers), raft or clique
+    #[arg(long, default_value = "ibft")]
+    engine: TestnetEngine,
     /// Time between blocks: on-demand, 1s or 250ms
     #[arg(long, default_value = "on-demand")]
     block_period: BlockPeriod,
@@ -125,7 +128,8 @@ fn genesis_json(args: &DevArgs, folder: &Path, signer: &SealSigner) -> anyhow::R
     let mut builder = GenesisBuilder::new(args.chain_id, vec![signer.address()]);
     builder.accounts =
         dev_accounts().into_iter().map(|account| (account.address, balance)).collect();
-    builder.block_period_ms = args.block_period.millis();
+    builder.engine = args.engine.0;
+    builder.block_period_ms = entente_testnet::period_ms(args.engine.0, args.block_period);
     let json = builder.to_json();
     std::fs::write(&path, &json).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(json)

@@ -9,7 +9,7 @@ pub(super) struct NetworkArgs {
     /// Folder of the network
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// Consensus engine
+    /// Consensus engine: ibft (QBFT headers), istanbul (IBFT 1 headers), raft or clique
     #[arg(long, default_value = "ibft")]
     engine: TestnetEngine,
     /// Number of validators
@@ -18,9 +18,9 @@ pub(super) struct NetworkArgs {
     /// Node i serves HTTP and WebSocket on this port + i
     #[arg(long, default_value_t = 8545)]
     base_port: u16,
-    /// Time between blocks: 1s, 250ms or on-demand
-    #[arg(long, default_value = "1s")]
-    block_period: BlockPeriod,
+    /// Time between blocks: 1s, 250ms or on-demand [default: 1s, with raft on-demand]
+    #[arg(long)]
+    block_period: Option<BlockPeriod>,
     /// Chain id
     #[arg(long, default_value_t = 1337)]
     chain_id: u64,
@@ -57,7 +57,7 @@ impl From<NetworkArgs> for TestnetOptions {
             engine: args.engine,
             validators: args.validators,
             base_port: args.base_port,
-            block_period: args.block_period,
+            block_period: args.block_period.unwrap_or_else(|| args.engine.default_period()),
             chain_id: args.chain_id,
             gas_limit: args.gas_limit,
         }
