@@ -7,7 +7,7 @@ use crate::{
 use alloy_primitives::{B256, Bytes, U256};
 use entente_chain::{
     EnvironmentId, RecoveredBlock, SealedHeader, ValidatorSet, extra_data::qbft::QbftExtra,
-    header_hash::qbft_commit_digest, signer::SealSigner,
+    header_hash::qbft_commit_digest, signer::SealSigner, spec::EngineKind,
 };
 use entente_consensus::{
     Action, BuildAttributes, Engine, Input, Message, Now, Record, Step, Verdict,
@@ -37,7 +37,7 @@ impl Bench {
     pub(crate) fn new() -> Self {
         let keys = signers(4);
         let set = set_of(&keys);
-        let head = genesis(&set, START_UNIX / 1000);
+        let head = genesis(EngineKind::Qbft, &set, START_UNIX / 1000);
         let engine = Self::engine(&keys[3]);
         let mut bench = Self { keys, set, head, engine, now: 0, log: Vec::new() };
         bench.restart();
@@ -126,7 +126,7 @@ impl Bench {
             difficulty: U256::ONE,
             time_limit: Duration::ZERO,
         };
-        build(&attributes, content, false)
+        build(EngineKind::Qbft, &attributes, content, false)
     }
 
     /// The proposal of a round by its proposer.

@@ -8,9 +8,12 @@ use alloy_primitives::{Address, B256, Signature, U256, b256, keccak256};
 use entente_chain::{
     BlockBody, ChainSpec, EnvironmentId, Header, RecoveredBlock, RecoveredTransaction,
     SealedHeader, ValidatorSet,
-    extra_data::qbft::{QbftExtra, Seal},
+    extra_data::{
+        istanbul::IstanbulExtra,
+        qbft::{QbftExtra, Seal},
+    },
     fork::{Fork, ForkSchedule},
-    header_hash::{self, qbft_commit_digest},
+    header_hash::{self, istanbul_proposer_digest, qbft_commit_digest},
     seal::recover_seal,
     signer::SealSigner,
     spec::{BaseFeeMode, BlockRules, EngineKind},
@@ -33,9 +36,10 @@ pub(crate) fn position_at(head: SealedHeader, next: &ValidatorSet) -> ChainPosit
 pub(crate) const ENVIRONMENT: EnvironmentId = EnvironmentId(B256::repeat_byte(0xe1));
 const MIX: B256 = b256!("63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365");
 
-/// Timing of a chain, in milliseconds.
+/// Header format of a chain, and its timing in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
+    pub(crate) format: EngineKind,
     pub(crate) period: u64,
     pub(crate) empty_period: Option<u64>,
     pub(crate) timeout: u64,
@@ -44,7 +48,13 @@ pub(crate) struct Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { period: 1000, empty_period: None, timeout: 4000, cap: 60_000 }
+        Self {
+            format: EngineKind::Qbft,
+            period: 1000,
+            empty_period: None,
+            timeout: 4000,
+            cap: 60_000,
+        }
     }
 }
 
@@ -56,7 +66,7 @@ pub(crate) fn spec(timing: Timing) -> Arc<ChainSpec> {
         max_request_timeout_ms: timing.cap,
         transaction_size_limit: 65_536,
         gas_price_enabled: false,
-        ..BlockRules::new(EngineKind::Qbft)
+        ..BlockRules::new(timing.format)
     };
     Arc::new(ChainSpec {
         chain_id: 1337,
@@ -86,19 +96,23 @@ pub(crate) fn set_of(signers: &[SealSigner]) -> ValidatorSet {
     ValidatorSet::new(signers.iter().map(SealSigner::address).collect()).expect("valid set")
 }
 
-pub(crate) fn genesis(set: &ValidatorSet, timestamp: u64) -> SealedHeader {
-    let extra = QbftExtra { validators: set.addresses().to_vec(), ..QbftExtra::default() };
-    let header = Header {
-        timestamp,
-        difficulty: U256::ONE,
-        mix_hash: MIX,
-        extra_data: extra.encode(),
-        ..Header::default()
+pub(crate) fn genesis(format: EngineKind, set: &ValidatorSet, timestamp: u64) -> SealedHeader {
+    let validators = set.addresses().to_vec();
+    let extra_data = match format {
+        EngineKind::Istanbul => IstanbulExtra { validators, ..IstanbulExtra::default() }.encode(),
+        _ => QbftExtra { validators, ..QbftExtra::default() }.encode(),
     };
-    header_hash::seal(EngineKind::Qbft, header).expect("genesis extraData")
+    let header =
+        Header { timestamp, difficulty: U256::ONE, mix_hash: MIX, extra_data, ..Header::default() };
+    header_hash::seal(format, header).expect("genesis extraData")
 }
 
-pub(crate) fn build(attributes: &BuildAttributes, content: u64, full: bool) -> RecoveredBlock {
+pub(crate) fn build(
+    format: EngineKind,
+    attributes: &BuildAttributes,
+    content: u64,
+    full: bool,
+) -> RecoveredBlock {
     let transactions: Vec<_> = full.then(|| transaction(content)).into_iter().collect();
     let root = match full {
         true => calculate_transaction_root(&[transactions[0].envelope().clone()]),
@@ -110,6 +124,7 @@ pub(crate) fn build(attributes: &BuildAttributes, content: u64, full: bool) -> R
         number: attributes.number,
         timestamp: attributes.timestamp,
         beneficiary: attributes.beneficiary,
+        nonce: attributes.nonce.into(),
         extra_data: attributes.extra_data.clone(),
         difficulty: U256::ONE,
         mix_hash: MIX,
@@ -119,7 +134,7 @@ pub(crate) fn build(attributes: &BuildAttributes, content: u64, full: bool) -> R
         gas_limit: 30_000_000,
         ..Header::default()
     };
-    let header = header_hash::seal(EngineKind::Qbft, header).expect("extraData of the engine");
+    let header = header_hash::seal(format, header).expect("extraData of the engine");
     let body = BlockBody { transactions, ommers: Vec::new(), withdrawals: None };
     RecoveredBlock { header, body: Arc::new(body) }
 }
@@ -132,14 +147,27 @@ fn transaction(nonce: u64) -> Arc<RecoveredTransaction> {
 }
 
 /// Follows the rules of sealed blocks in its own words: distinct validators, a quorum, this header.
-pub(crate) fn check_sealed(block: &RecoveredBlock, position: &ChainPosition) {
+pub(crate) fn check_sealed(format: EngineKind, block: &RecoveredBlock, position: &ChainPosition) {
     let header = block.header.header();
     assert_eq!(header.parent_hash, position.head.hash(), "a block follows the head");
     assert!(header.timestamp >= position.head.timestamp, "time never goes back");
-    let extra = QbftExtra::decode(&header.extra_data).expect("extraData");
-    let digest = qbft_commit_digest(header, &extra);
+    let (digest, seals) = match format {
+        EngineKind::Istanbul => {
+            let extra = IstanbulExtra::decode(&header.extra_data).expect("extraData");
+            let proposer = extra.proposer_seal.expect("the proposer seals");
+            let digest = istanbul_proposer_digest(header, &extra);
+            let proposer = recover_seal(&proposer, digest).expect("a seal has an author");
+            assert!(position.next.contains(proposer), "a validator proposes");
+            let named = [&block.hash().0[..], &[2]].concat();
+            (keccak256(named), extra.committed_seals)
+        }
+        _ => {
+            let extra = QbftExtra::decode(&header.extra_data).expect("extraData");
+            (qbft_commit_digest(header, &extra), extra.committed_seals)
+        }
+    };
     let seal_author = |seal: &Seal| recover_seal(seal, digest).expect("a seal has an author");
-    let authors: Vec<_> = extra.committed_seals.iter().map(seal_author).collect();
+    let authors: Vec<_> = seals.iter().map(seal_author).collect();
     let distinct: BTreeSet<_> = authors.iter().collect();
     assert_eq!(distinct.len(), authors.len(), "each validator seals once");
     assert!(authors.is_sorted(), "seals ascend by validator");

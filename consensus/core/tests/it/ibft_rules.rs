@@ -6,6 +6,7 @@ use alloy_primitives::B256;
 use entente_chain::{
     extra_data::qbft::{QbftExtra, Vote},
     limits::ROUND_MAX,
+    spec::EngineKind,
 };
 use entente_consensus::{
     Action, Engine, Input, Message, Now, Operation, Record,
@@ -300,7 +301,7 @@ fn a_quorum_of_round_changes_has_the_new_proposer_build_with_its_vote() {
     let extra = QbftExtra::decode(&attributes.extra_data).expect("extraData");
     assert_eq!(extra.vote, Some(Vote { recipient: candidate, add: true }));
     assert_eq!((extra.round, extra.validators), (3, bench.set.addresses().to_vec()));
-    let block = Ok(crate::ibft_chain::build(&attributes, 5, false));
+    let block = Ok(crate::ibft_chain::build(EngineKind::Qbft, &attributes, 5, false));
     let actions = bench.step(Input::Built { request, block });
     assert_eq!(kinds(&actions), [Kind::Proposal, Kind::Prepare], "building executed it");
 }

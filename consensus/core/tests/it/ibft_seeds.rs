@@ -5,6 +5,7 @@ use crate::{
     ibft_chain::Timing,
     ibft_world::{Faults, Random, World},
 };
+use entente_chain::spec::EngineKind;
 
 const COUNTS: [usize; 8] = [4, 7, 4, 1, 2, 3, 5, 4];
 
@@ -12,7 +13,8 @@ fn timing(random: &mut Random) -> Timing {
     let period = [1000, 0, 200, 2000, 1000][usize::try_from(random.below(5)).expect("small")];
     let empty_period = random.percent(20).then_some(period + 3000);
     let timeout = 500 + random.below(3500);
-    Timing { period, empty_period, timeout, cap: timeout.max(8000) }
+    let format = if random.percent(30) { EngineKind::Istanbul } else { EngineKind::Qbft };
+    Timing { format, period, empty_period, timeout, cap: timeout.max(8000) }
 }
 
 fn draw_faults(random: &mut Random) -> Faults {

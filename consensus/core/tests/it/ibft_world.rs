@@ -109,7 +109,7 @@ impl World {
     pub(crate) fn new(count: usize, timing: Timing, seed: u64, twin: bool) -> Self {
         let keys = signers(count);
         let set = set_of(&keys);
-        let head = genesis(&set, START_UNIX / 1000);
+        let head = genesis(timing.format, &set, START_UNIX / 1000);
         let position = position_at(head, &set);
         let twins = twin.then(|| keys[0].clone());
         let node = |signer: SealSigner| Node {

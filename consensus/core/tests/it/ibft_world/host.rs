@@ -68,7 +68,7 @@ impl World {
         if position.head.number >= number {
             return;
         }
-        check_sealed(&block, position);
+        check_sealed(self.spec.genesis_rules.engine, &block, position);
         let agreed = *self.decided.entry(number).or_insert_with(|| block.hash());
         assert_eq!(agreed, block.hash(), "S1: two blocks were decided at height {number}");
         let next = position_at(block.header.clone(), &position.next);
@@ -138,7 +138,8 @@ impl World {
             }
             Action::Build { request, attributes } => {
                 let content = self.random.next();
-                let block = Ok(build(&attributes, content, self.waiting));
+                let format = self.spec.genesis_rules.engine;
+                let block = Ok(build(format, &attributes, content, self.waiting));
                 let delay = 1 + self.random.below(20);
                 self.later(node, delay, Input::Built { request, block });
             }
