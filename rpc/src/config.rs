@@ -17,6 +17,10 @@ pub enum Namespace {
     Istanbul,
     /// `qbft_*`: the same, Besu's names.
     Qbft,
+    /// `raft_*`: members of a Raft cluster, GoQuorum's names.
+    Raft,
+    /// `clique_*`: signers and votes about them, geth's names.
+    Clique,
     /// `admin_*`.
     Admin,
     /// `debug_*`.
@@ -27,13 +31,15 @@ pub enum Namespace {
 
 impl Namespace {
     /// All namespaces.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Eth,
         Self::Net,
         Self::Web3,
         Self::Txpool,
         Self::Istanbul,
         Self::Qbft,
+        Self::Raft,
+        Self::Clique,
         Self::Admin,
         Self::Debug,
         Self::Entente,
@@ -49,6 +55,8 @@ impl Namespace {
             Self::Txpool => "txpool",
             Self::Istanbul => "istanbul",
             Self::Qbft => "qbft",
+            Self::Raft => "raft",
+            Self::Clique => "clique",
             Self::Admin => "admin",
             Self::Debug => "debug",
             Self::Entente => "entente",

@@ -4,9 +4,11 @@ mod admin;
 mod blocks;
 mod calls;
 mod chain;
+mod clique;
 mod debug;
 mod fees;
 mod filters;
+mod raft;
 mod state;
 mod transactions;
 mod txpool;
@@ -73,6 +75,8 @@ fn table() -> impl Iterator<Item = &'static Method> {
         filters::METHODS,
         txpool::METHODS,
         validators::METHODS,
+        raft::METHODS,
+        clique::METHODS,
         admin::METHODS,
         debug::METHODS,
     ]

@@ -6,7 +6,9 @@
 use crate::{context::Service, error::RpcError};
 use alloy_primitives::Address;
 use entente_chain::{
-    BlockNumber, SealedHeader, ValidatorSet, extra_data::qbft::QbftExtra, spec::EngineKind,
+    BlockNumber, SealedHeader, ValidatorSet,
+    extra_data::{ExtraDataError, istanbul::IstanbulExtra, qbft::QbftExtra},
+    spec::EngineKind,
     votes::VoteTally,
 };
 use entente_consensus::rules::rules_for;
@@ -20,8 +22,8 @@ fn header(service: &Service, number: BlockNumber) -> Result<SealedHeader, RpcErr
 /// Validators and open votes after a block, which is there.
 pub(crate) fn tally_after(service: &Service, number: BlockNumber) -> Result<VoteTally, RpcError> {
     let spec = &service.context.spec;
-    if spec.engine_at(number) != EngineKind::Qbft {
-        return Err(RpcError::Refused(format!("block {number} has no header votes")));
+    if spec.engine_at(number) == EngineKind::Ethereum {
+        return Err(RpcError::Refused(format!("block {number} has no validators")));
     }
     if spec.rules_at(number.saturating_add(1)).validator_contract.is_some() {
         return crate::contract_validators::tally_after(service, number);
@@ -43,7 +45,7 @@ fn start(service: &Service, number: BlockNumber) -> Result<(VoteTally, BlockNumb
     let length = service.context.spec.rules_at(number).epoch_length;
     let epoch = number.checked_rem(length).map_or(0, |since| number - since);
     let broken = |cause: &dyn std::fmt::Display| RpcError::internal(cause);
-    let voters = voters_of(&header(service, epoch)?)?;
+    let voters = voters_of(service, &header(service, epoch)?)?;
     if epoch == 0 {
         let rules = rules_for(Arc::clone(&service.context.spec));
         let tally = rules.initial_tally(&voters).map_err(|cause| broken(&cause))?;
@@ -54,7 +56,20 @@ fn start(service: &Service, number: BlockNumber) -> Result<(VoteTally, BlockNumb
 }
 
 /// The validators that a header names: those who voted on it.
-pub(crate) fn voters_of(header: &SealedHeader) -> Result<Vec<Address>, RpcError> {
-    let extra = QbftExtra::decode(&header.extra_data);
-    Ok(extra.map_err(|cause| RpcError::Refused(cause.to_string()))?.validators)
+pub(crate) fn voters_of(
+    service: &Service,
+    header: &SealedHeader,
+) -> Result<Vec<Address>, RpcError> {
+    let broken = |cause: ExtraDataError| RpcError::Refused(cause.to_string());
+    match service.context.spec.engine_at(header.number) {
+        EngineKind::Qbft => Ok(QbftExtra::decode(&header.extra_data).map_err(broken)?.validators),
+        EngineKind::Istanbul => {
+            Ok(IstanbulExtra::decode(&header.extra_data).map_err(broken)?.validators)
+        }
+        // Other headers do not name those who vote on them.
+        _ => {
+            let parent = header.number.saturating_sub(1);
+            Ok(tally_after(service, parent)?.validators().addresses().to_vec())
+        }
+    }
 }

@@ -7,8 +7,7 @@ use crate::{
 use std::path::PathBuf;
 
 /// All of them: everything listens on loopback, and the keys are public.
-const NAMESPACES: &str =
-    r#"["eth", "net", "web3", "txpool", "istanbul", "qbft", "admin", "debug", "entente"]"#;
+const NAMESPACES: &str = r#"["eth", "net", "web3", "txpool", "istanbul", "qbft", "raft", "clique", "admin", "debug", "entente"]"#;
 
 /// How other nodes are told about one.
 pub(crate) fn peer(place: &NodePlace, identity: &Identity) -> String {

@@ -4,8 +4,10 @@ use crate::{ConfigError, History, NodeConfig, keys, layers};
 use entente_chain::limits::PEERS_MAX;
 use std::collections::BTreeSet;
 
-const NAMESPACES: [&str; 9] =
-    ["eth", "net", "web3", "txpool", "istanbul", "qbft", "admin", "debug", "entente"];
+const NAMESPACES: [&str; 11] = [
+    "eth", "net", "web3", "txpool", "istanbul", "qbft", "raft", "clique", "admin", "debug",
+    "entente",
+];
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 /// Bytes of extraData that are a proposer's own.
 const VANITY_BYTES: usize = 32;

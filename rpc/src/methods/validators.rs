@@ -64,7 +64,7 @@ pub(super) const METHODS: &[Method] = &[
     inline("qbft_getRequestTimeoutSeconds", 0, request_timeout),
 ];
 
-fn required(service: &Service, block: BlockSpec) -> Result<SealedHeader, RpcError> {
+pub(super) fn required(service: &Service, block: BlockSpec) -> Result<SealedHeader, RpcError> {
     // GoQuorum's text.
     let unknown = || RpcError::Refused("unknown block".into());
     let number = resolve(service, block)?.ok_or_else(unknown)?;
@@ -75,7 +75,7 @@ fn node_address(service: &Service, _: &Params) -> Answer {
     service.answer(&service.context.backend.consensus_status().validator.unwrap_or_default())
 }
 
-fn author(service: &Service, header: &SealedHeader) -> Result<Address, RpcError> {
+pub(super) fn author(service: &Service, header: &SealedHeader) -> Result<Address, RpcError> {
     let rules = rules_for(Arc::clone(&service.context.spec));
     rules.author(header).map_err(|cause| RpcError::Refused(cause.to_string()))
 }
@@ -127,7 +127,7 @@ fn cast_votes(number: BlockNumber, tally: &VoteTally) -> Value {
     Value::Array(votes.collect())
 }
 
-fn counts(tally: &VoteTally) -> Map<String, Value> {
+pub(super) fn counts(tally: &VoteTally) -> Map<String, Value> {
     let counts = tally.counts();
     let count = |(candidate, (add, votes))| {
         (hex_address(candidate), json!({ "authorize": add, "votes": votes }))
@@ -135,18 +135,18 @@ fn counts(tally: &VoteTally) -> Map<String, Value> {
     counts.into_iter().map(count).collect()
 }
 
-fn hex_address(address: Address) -> String {
+pub(super) fn hex_address(address: Address) -> String {
     format!("{address:#x}")
 }
 
-fn candidates(service: &Service, _: &Params) -> Answer {
+pub(super) fn candidates(service: &Service, _: &Params) -> Answer {
     let proposals = service.context.backend.consensus_status().proposals;
     let candidates: BTreeMap<String, bool> =
         proposals.into_iter().map(|(candidate, add)| (hex_address(candidate), add)).collect();
     service.answer(&candidates)
 }
 
-fn propose(service: Arc<Service>, params: Params, done: Value) -> BoxFuture<Answer> {
+pub(super) fn propose(service: Arc<Service>, params: Params, done: Value) -> BoxFuture<Answer> {
     Box::pin(async move {
         let (candidate, add) = (params.address(0)?, params.json::<bool>(1)?);
         let status = service.context.backend.consensus_status();
@@ -166,7 +166,7 @@ fn propose(service: Arc<Service>, params: Params, done: Value) -> BoxFuture<Answ
     })
 }
 
-fn discard(service: Arc<Service>, params: Params, done: Value) -> BoxFuture<Answer> {
+pub(super) fn discard(service: Arc<Service>, params: Params, done: Value) -> BoxFuture<Answer> {
     Box::pin(async move {
         let candidate = params.address(0)?;
         operate(&service, Operation::DiscardProposal { candidate }, &done).await
@@ -198,7 +198,7 @@ fn voters(service: &Service, block: BlockSpec) -> Answer {
         {
             service.answer(tally_after(service, parent)?.validators().addresses())
         }
-        _ => service.answer(&voters_of(&header)?),
+        _ => service.answer(&voters_of(service, &header)?),
     }
 }
 
