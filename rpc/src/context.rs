@@ -20,20 +20,25 @@ use tokio::{
     sync::{Semaphore, broadcast},
 };
 
-/// A block that became the head, with its receipts.
+/// A block that became the head, or is canonical no more, with its receipts.
 #[derive(Clone, Debug)]
 pub struct NewHead {
     /// The block.
     pub block: RecoveredBlock,
     /// Its receipts, in the order of its transactions.
     pub receipts: Arc<Vec<Receipt>>,
+    /// The chain left it for a better branch.
+    pub removed: bool,
 }
 
 /// Where subscriptions hear of new things. Slow listeners lose their subscription, never memory.
 #[derive(Clone, Debug)]
 pub struct Events {
-    /// New heads, in order.
+    /// New heads, in order; in front of those of a new branch, the blocks that were left, newest
+    /// first.
     pub heads: broadcast::Sender<Arc<NewHead>>,
+    /// Blocks that were left, for filters, which look at nothing between two polls.
+    pub reverted: broadcast::Sender<Arc<NewHead>>,
     /// Transactions that became executable in the pool.
     pub pending: broadcast::Sender<Arc<RecoveredTransaction>>,
 }
@@ -42,7 +47,11 @@ impl Events {
     /// Events that keep this many heads and pending transactions for slow listeners.
     #[must_use]
     pub fn new(heads: usize, pending: usize) -> Self {
-        Self { heads: broadcast::Sender::new(heads), pending: broadcast::Sender::new(pending) }
+        Self {
+            heads: broadcast::Sender::new(heads),
+            reverted: broadcast::Sender::new(heads),
+            pending: broadcast::Sender::new(pending),
+        }
     }
 }
 

@@ -3,10 +3,11 @@
 
 use crate::{
     RpcLimits,
-    context::Service,
+    context::{NewHead, Service},
     error::{Answer, RpcError},
     log_query::{LogCriteria, LogFilter, LogRange, find_in_span, find_logs},
     params::BlockSpec,
+    types::LogView,
 };
 use alloy_primitives::{B256, U128};
 use entente_chain::{BlockNumber, RecoveredTransaction};
@@ -26,10 +27,10 @@ const BLOCKS_PER_POLL: u64 = 10_000;
 
 /// What a filter is about.
 enum Kind {
-    /// New logs.
-    Logs(LogFilter),
+    /// New logs, and those of blocks that were left.
+    Logs(Box<LogFilter>, Receiver<Arc<NewHead>>),
     /// Hashes of new blocks.
-    Blocks,
+    Blocks(Receiver<Arc<NewHead>>),
     /// Hashes of transactions that became executable. The receiver is a cursor into the shared
     /// ring of events: what a slow client misses is lost, nothing is kept for it.
     Pending(Receiver<Arc<RecoveredTransaction>>),
@@ -68,7 +69,7 @@ impl Ids {
 
 /// What a poll must do once the lock is released.
 enum Poll {
-    Logs(LogCriteria, BlockNumber, BlockNumber),
+    Logs(LogCriteria, Vec<Arc<NewHead>>, BlockNumber, BlockNumber),
     Blocks(BlockNumber, BlockNumber),
     Pending(Vec<B256>),
 }
@@ -116,22 +117,34 @@ impl Filters {
         let mut filters = self.lock();
         let filter = filters.get_mut(&id).ok_or_else(not_found)?;
         filter.used = Instant::now();
-        let from = filter.next;
+        let mut from = filter.next;
         Ok(match &mut filter.kind {
-            Kind::Pending(receiver) => Poll::Pending(drain(receiver)),
-            Kind::Blocks => {
+            Kind::Pending(receiver) => {
+                let transactions = drain(receiver);
+                Poll::Pending(transactions.iter().map(|transaction| transaction.hash()).collect())
+            }
+            Kind::Blocks(receiver) => {
+                let left = drain(receiver).into_iter();
+                from = left.map(|left| left.block.header.number).fold(from, BlockNumber::min);
                 let to = head.min(from.saturating_add(BLOCKS_PER_POLL - 1));
                 filter.next = from.max(to.saturating_add(1));
                 Poll::Blocks(from, to)
             }
-            Kind::Logs(wanted) => {
+            Kind::Logs(wanted, receiver) => {
+                // What the client was told of, newest first; then what stands there now.
+                let left: Vec<_> = drain(receiver)
+                    .into_iter()
+                    .filter(|left| left.block.header.number < filter.next)
+                    .collect();
+                from =
+                    left.iter().map(|left| left.block.header.number).fold(from, BlockNumber::min);
                 let last = match wanted.range {
                     LogRange::Span(_, Some(BlockSpec::Number(last))) => last,
                     LogRange::Span(..) | LogRange::Block(_) => BlockNumber::MAX,
                 };
                 let to = head.min(last);
                 filter.next = from.max(to.saturating_add(1));
-                Poll::Logs(wanted.criteria.clone(), from, to)
+                Poll::Logs(wanted.criteria.clone(), left, from, to)
             }
         })
     }
@@ -141,8 +154,8 @@ impl Filters {
         let filter = filters.get_mut(&id).ok_or_else(not_found)?;
         filter.used = Instant::now();
         match &filter.kind {
-            Kind::Logs(wanted) => Ok(wanted.clone()),
-            Kind::Blocks | Kind::Pending(_) => Err(not_found()),
+            Kind::Logs(wanted, _) => Ok(LogFilter::clone(wanted)),
+            Kind::Blocks(_) | Kind::Pending(_) => Err(not_found()),
         }
     }
 }
@@ -152,13 +165,13 @@ fn not_found() -> RpcError {
     RpcError::Refused("filter not found".into())
 }
 
-fn drain(receiver: &mut Receiver<Arc<RecoveredTransaction>>) -> Vec<B256> {
-    let mut hashes = Vec::new();
+fn drain<T: Clone>(receiver: &mut Receiver<T>) -> Vec<T> {
+    let mut events = Vec::new();
     loop {
         match receiver.try_recv() {
-            Ok(transaction) => hashes.push(transaction.hash()),
+            Ok(event) => events.push(event),
             Err(TryRecvError::Lagged(_)) => {}
-            Err(TryRecvError::Empty | TryRecvError::Closed) => return hashes,
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return events,
         }
     }
 }
@@ -182,13 +195,15 @@ pub(crate) fn new_log_filter(
         LogRange::Span(Some(BlockSpec::Number(from)), _) => from.max(after_head),
         LogRange::Span(..) => after_head,
     };
-    service.filters.add(Kind::Logs(filter), connection, next)
+    let left = service.context.events.reverted.subscribe();
+    service.filters.add(Kind::Logs(Box::new(filter), left), connection, next)
 }
 
 /// `eth_newBlockFilter`.
 pub(crate) fn new_block_filter(service: &Service, connection: usize) -> Result<U128, RpcError> {
     let head = service.context.reader.head().header.number;
-    service.filters.add(Kind::Blocks, connection, head.saturating_add(1))
+    let left = service.context.events.reverted.subscribe();
+    service.filters.add(Kind::Blocks(left), connection, head.saturating_add(1))
 }
 
 /// `eth_newPendingTransactionFilter`.
@@ -209,8 +224,14 @@ pub(crate) fn filter_changes(service: &Service, id: U128) -> Answer {
             }
             service.answer(&hashes)
         }
-        Poll::Logs(criteria, from, to) => {
-            service.answer(&find_in_span(service, &criteria, from, to)?)
+        Poll::Logs(criteria, left, from, to) => {
+            let mut logs = Vec::new();
+            for left in left {
+                logs.extend(criteria.select(&left.block, &left.receipts));
+            }
+            logs.iter_mut().for_each(LogView::remove);
+            logs.extend(find_in_span(service, &criteria, from, to)?);
+            service.answer(&logs)
         }
     }
 }

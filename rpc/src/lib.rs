@@ -8,7 +8,6 @@
 mod backend;
 mod config;
 mod context;
-mod contract_validators;
 mod error;
 mod fees;
 mod filters;

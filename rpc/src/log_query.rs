@@ -5,6 +5,7 @@ use crate::{
     RpcLimits,
     context::Service,
     error::RpcError,
+    methods::finalized,
     params::{BlockSpec, parse_address, parse_block, parse_hash},
     types::{LogView, place_receipts},
 };
@@ -157,6 +158,7 @@ pub(crate) fn find_logs(service: &Service, filter: &LogFilter) -> Result<Vec<Log
     let head = service.context.reader.head().header.number;
     let resolve = |spec: Option<BlockSpec>| match spec {
         None | Some(BlockSpec::Latest | BlockSpec::Pending) => Ok(head),
+        Some(BlockSpec::Finalized) => finalized(service),
         Some(BlockSpec::Earliest) => Ok(0),
         Some(BlockSpec::Number(number)) => Ok(number),
         Some(BlockSpec::Hash(_)) => {

@@ -14,7 +14,7 @@ mod transactions;
 mod txpool;
 mod validators;
 
-pub(crate) use calls::call_error;
+pub(crate) use blocks::finalized;
 
 use crate::{
     Namespace,

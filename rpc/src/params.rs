@@ -18,8 +18,10 @@ pub(crate) struct Params {
 /// A block as clients name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BlockSpec {
-    /// `latest`, `safe`, `finalized`: a committed block is final, so they are one.
+    /// `latest`.
     Latest,
+    /// `safe` and `finalized`: the head where committed blocks are final.
+    Finalized,
     /// The head, with the pool's nonces where that makes a difference.
     Pending,
     /// Genesis.
@@ -154,7 +156,8 @@ fn parse_json<T: DeserializeOwned>(index: usize, text: &str) -> Result<T, RpcErr
 pub(crate) fn parse_block(value: &Value) -> Result<BlockSpec, String> {
     match value {
         Value::String(text) => match text.as_str() {
-            "latest" | "safe" | "finalized" => Ok(BlockSpec::Latest),
+            "latest" => Ok(BlockSpec::Latest),
+            "safe" | "finalized" => Ok(BlockSpec::Finalized),
             "pending" => Ok(BlockSpec::Pending),
             "earliest" => Ok(BlockSpec::Earliest),
             text if text.len() == 66 => parse_hash(text).map(BlockSpec::Hash),
@@ -275,7 +278,7 @@ mod tests {
     #[test]
     fn blocks_come_as_tag_number_hash_or_object() {
         let block = |text: &str| parse_block(&serde_json::from_str(text).expect("json"));
-        assert_eq!(block("\"safe\""), Ok(BlockSpec::Latest));
+        assert_eq!(block("\"safe\""), Ok(BlockSpec::Finalized));
         assert_eq!(block("\"0x10\""), Ok(BlockSpec::Number(16)));
         assert_eq!(block(r#"{"blockNumber":"earliest"}"#), Ok(BlockSpec::Earliest));
         let hash = format!(r#"{{"blockHash":"{}","requireCanonical":true}}"#, B256::ZERO);

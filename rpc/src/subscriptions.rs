@@ -9,7 +9,7 @@ use crate::{
     error::RpcError,
     log_query::{LogCriteria, LogFilter},
     params::Params,
-    types::{HeaderView, TransactionView},
+    types::{HeaderView, LogView, TransactionView},
 };
 use entente_chain::RecoveredTransaction;
 use jsonrpsee::{
@@ -109,6 +109,9 @@ async fn serve(
         Wanted::Heads => {
             drop(transactions);
             feed.run(heads, move |head: &NewHead, out| {
+                if head.removed {
+                    return Ok(());
+                }
                 let header = &head.block.header;
                 let total = reader.total_difficulty(header.number).ok().flatten();
                 out.push(&HeaderView::new(header, total))
@@ -118,10 +121,11 @@ async fn serve(
         Wanted::Logs(criteria) => {
             drop(transactions);
             feed.run(heads, move |head: &NewHead, out| {
-                criteria
-                    .select(&head.block, &head.receipts)
-                    .iter()
-                    .try_for_each(|log| out.push(log))
+                let mut logs = criteria.select(&head.block, &head.receipts);
+                if head.removed {
+                    logs.iter_mut().for_each(LogView::remove);
+                }
+                logs.iter().try_for_each(|log| out.push(log))
             })
             .await
         }

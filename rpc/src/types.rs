@@ -139,8 +139,15 @@ pub(crate) struct LogView {
     block_hash: B256,
     block_timestamp: U64,
     log_index: U64,
-    /// Always false while committed blocks are final; engines that reorganise set it.
+    /// Whether its block is canonical no more; only chains that fork have such.
     removed: bool,
+}
+
+impl LogView {
+    /// Marks the log as one of a block that was left.
+    pub(crate) fn remove(&mut self) {
+        self.removed = true;
+    }
 }
 
 /// The receipt of a transaction.

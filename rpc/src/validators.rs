@@ -1,6 +1,6 @@
 //! Who votes, and the open votes, at any block.
 //!
-//! The tally is stored with the blocks; where it is not, it follows from the headers: an epoch
+//! The tally is stored with the blocks, with the validators that a contract names; where it is not, it follows from the headers: an epoch
 //! block drops all votes and names the validators that vote on it.
 
 use crate::{context::Service, error::RpcError};
@@ -24,9 +24,6 @@ pub(crate) fn tally_after(service: &Service, number: BlockNumber) -> Result<Vote
     let spec = &service.context.spec;
     if spec.engine_at(number) == EngineKind::Ethereum {
         return Err(RpcError::Refused(format!("block {number} has no validators")));
-    }
-    if spec.rules_at(number.saturating_add(1)).validator_contract.is_some() {
-        return crate::contract_validators::tally_after(service, number);
     }
     if let Some(stored) = service.context.reader.tally(number)? {
         return VoteTally::decode(&stored).map_err(|cause| RpcError::internal(&cause));

@@ -12,6 +12,7 @@ use alloy_primitives::{B256, Bytes, keccak256};
 use entente_chain::{
     Account, AccountChange, BlockBody, RecoveredBlock, StateChanges, ValidatorSet,
     genesis::{Genesis, GenesisAccount},
+    spec::EngineKind,
     votes::VoteTally,
 };
 use std::{
@@ -137,9 +138,15 @@ impl Database {
         let next = genesis.spec.rules_at(genesis.header.number.saturating_add(1));
         let validators = next.validator_override.map(|(_, validators)| validators);
         let validators = validators.unwrap_or_else(|| genesis.validators.clone());
-        if let Ok(validators) = ValidatorSet::new(validators) {
+        let tally = match ValidatorSet::new(validators) {
+            Ok(validators) => Some(VoteTally::new(validators)),
+            Err(_) if next.engine == EngineKind::Raft => Some(VoteTally::unknown()),
+            Err(_) => None,
+        };
+        if let Some(mut tally) = tally {
             let number = genesis.header.number.to_be_bytes();
-            batch.put(Column::Tallies, &number, &VoteTally::new(validators).encode());
+            tally.enter(next.engine);
+            batch.put(Column::Tallies, &number, &tally.encode());
         }
         chain_writer::put_block(&mut batch, &head, &block, &[]);
         state_write::put_state(&mut batch, disk, &state)?;

@@ -45,6 +45,11 @@ impl ValidatorSet {
         }
     }
 
+    /// The zero address alone, which no key has.
+    pub(crate) fn of_nobody() -> Self {
+        Self { sorted: vec![Address::ZERO] }
+    }
+
     /// How many validators there are; at least one.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a set is never empty")]

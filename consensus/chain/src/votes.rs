@@ -3,7 +3,7 @@
 //! and an epoch block drops all votes.
 
 use crate::{
-    BlockNumber, ValidatorSet, extra_data::qbft::Vote, limits::VALIDATORS_MAX,
+    BlockNumber, ValidatorSet, extra_data::qbft::Vote, limits::VALIDATORS_MAX, spec::EngineKind,
     validators::ValidatorSetError,
 };
 use alloy_primitives::{Address, Bytes};
@@ -100,6 +100,20 @@ impl VoteTally {
         }
     }
 
+    /// Nobody is known who may seal: a chain of GoQuorum's Raft does not say, and a contract may
+    /// have to be asked first. The one validator is the zero address, which no key has, so that
+    /// nothing is sealed until a transition or the contract names others.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self::new(ValidatorSet::of_nobody())
+    }
+
+    /// Whether this is [`unknown`](Self::unknown).
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.validators.addresses() == [Address::ZERO]
+    }
+
     /// Validators of the next block.
     #[must_use]
     pub const fn validators(&self) -> &ValidatorSet {
@@ -180,10 +194,46 @@ impl VoteTally {
         Ok(tally)
     }
 
-    /// Replaces the validators and drops all votes (transition, or a contract's answer).
+    /// Replaces the validators and drops all votes (transition, or a contract's answer). Members
+    /// of a Raft cluster that stay keep their ids.
     pub fn replace(&mut self, validators: ValidatorSet) {
         self.validators = validators;
         self.votes.clear();
+        if self.last_member_id > 0 {
+            self.members.retain(|member| self.validators.contains(member.address));
+            self.add_voters();
+        }
+    }
+
+    /// Takes on the form of the engine that makes the next block. What only another engine needs is
+    /// dropped; Raft's members begin as the validators there are.
+    pub fn enter(&mut self, engine: EngineKind) {
+        if engine != EngineKind::Clique {
+            self.recent.clear();
+        }
+        if engine == EngineKind::Raft {
+            self.votes.clear();
+            if self.last_member_id == 0 && !self.is_unknown() {
+                self.add_voters();
+            }
+        } else {
+            self.members.clear();
+            self.last_member_id = 0;
+        }
+    }
+
+    /// Validators that are no members yet become voters, in the order of their addresses.
+    fn add_voters(&mut self) {
+        for address in self.validators.addresses() {
+            match self.members.iter_mut().find(|member| member.address == *address) {
+                Some(member) => member.learner = false,
+                None => {
+                    self.last_member_id = self.last_member_id.saturating_add(1);
+                    let id = self.last_member_id;
+                    self.members.push(RaftMember { address: *address, id, learner: false });
+                }
+            }
+        }
     }
 
     /// Takes a block into the tally. `epoch_length` of 0 means no epochs.

@@ -4,6 +4,10 @@
 //! durable before any action happens, so nothing that binds this node is said before it is on disk
 //! (S6: no equivocation after a crash).
 
+mod status;
+
+pub use status::{EngineStatus, ValidatorStatus};
+
 use crate::message::{Admitted, Message};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use entente_chain::{
@@ -394,53 +398,4 @@ pub trait Engine: Send {
     fn next_deadline(&self) -> Option<Millis>;
     /// A snapshot for people and probes.
     fn status(&self, now: Now) -> EngineStatus;
-}
-
-/// Why a chain goes on or stands still; served by `entente_consensusStatus`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EngineStatus {
-    /// `ibft`, ...
-    pub engine: &'static str,
-    /// Height that is being decided.
-    pub height: BlockNumber,
-    /// Round of that height on this node; Raft: the term.
-    pub round: u64,
-    /// Part that this node plays: `validator`, `leader`, `candidate`, `learner`, `follower`, ...
-    pub role: &'static str,
-    /// What this node waits for, in words: `waiting for prepares: 2 of 3`.
-    pub phase: String,
-    /// Our address, when this node has a key.
-    pub validator: Option<Address>,
-    /// Whether that address votes at this height.
-    pub is_validator: bool,
-    /// Proposer of this round; Raft: the leader; Clique: whose turn it is.
-    pub proposer: Option<Address>,
-    /// Votes needed.
-    pub quorum: usize,
-    /// Every validator as this node sees it.
-    pub validators: Vec<ValidatorStatus>,
-    /// Milliseconds since the head was committed.
-    pub since_commit: Millis,
-    /// Milliseconds after which a healthy chain would have the next block; `None`: on demand and
-    /// nothing waits.
-    pub expected_within: Option<Millis>,
-    /// Our pending votes for validators: (candidate, add).
-    pub proposals: Vec<(Address, bool)>,
-    /// Highest head that any peer announced.
-    pub best_peer_head: BlockNumber,
-}
-
-/// One validator as this node sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ValidatorStatus {
-    /// Its address.
-    pub address: Address,
-    /// Whether it is ourselves, connected, or heard of over relays within the last rounds.
-    pub reachable: bool,
-    /// Height and round of its newest message.
-    pub last_seen: Option<(BlockNumber, u64)>,
-    /// Milliseconds since that message.
-    pub since_seen: Option<Millis>,
-    /// Wall clock of its newest proposal or handshake minus ours, in milliseconds.
-    pub clock_offset: Option<i64>,
 }

@@ -28,7 +28,7 @@ pub use uncles::Ancestor;
 
 use alloy_primitives::{Address, B256};
 use entente_chain::{
-    ChainSpec, Header, SealedHeader, ValidatorSet, spec::EngineKind, votes::VoteTally,
+    BlockNumber, ChainSpec, Header, SealedHeader, ValidatorSet, spec::EngineKind, votes::VoteTally,
 };
 use std::sync::Arc;
 
@@ -65,8 +65,8 @@ impl HeaderRules {
         alone::timestamp_is_not_in_the_future(&self.spec, header, now)
     }
 
-    /// Checks a header against its parent and the validators of its height (those of the tally
-    /// after the parent, or of the contract). Plain Ethereum headers ignore `validators`.
+    /// Checks a header against its parent and the tally after the parent (under a contract, with
+    /// the validators that it names). Plain Ethereum headers ignore the tally.
     ///
     /// # Errors
     /// The first rule that the header breaks.
@@ -74,8 +74,9 @@ impl HeaderRules {
         &self,
         header: &Header,
         parent: &SealedHeader,
-        validators: &ValidatorSet,
+        tally: &VoteTally,
     ) -> Result<(), HeaderError> {
+        let validators = tally.validators();
         with_parent::number_follows(header, parent)?;
         with_parent::parent_is_named(header, parent)?;
         match self.engine(header)? {
@@ -149,9 +150,22 @@ impl HeaderRules {
     /// # Errors
     /// When one of the lists is no validator set.
     pub fn initial_tally(&self, validators: &[Address]) -> Result<VoteTally, HeaderError> {
-        let mut tally = VoteTally::new(ValidatorSet::new(validators.to_vec())?);
-        bft::apply_transition(&self.spec, 0, &mut tally)?;
-        bft::apply_transition(&self.spec, 1, &mut tally)?;
+        let tally = VoteTally::new(ValidatorSet::new(validators.to_vec())?);
+        self.tally_for(1, self.tally_for(0, tally)?)
+    }
+
+    /// A tally as the rules of block `next` have it: with the validators that a transition at that
+    /// block names, and in the form of its engine.
+    ///
+    /// # Errors
+    /// When a transition names no validator set.
+    pub fn tally_for(
+        &self,
+        next: BlockNumber,
+        mut tally: VoteTally,
+    ) -> Result<VoteTally, HeaderError> {
+        bft::apply_transition(&self.spec, next, &mut tally)?;
+        tally.enter(self.spec.engine_at(next));
         Ok(tally)
     }
 
@@ -162,11 +176,12 @@ impl HeaderRules {
     /// # Errors
     /// When extraData cannot be read, or a transition names no validator set.
     pub fn tally_after(&self, header: &Header, tally: VoteTally) -> Result<VoteTally, HeaderError> {
-        match self.engine(header)? {
-            Format::Qbft => qbft::tally_after(&self.spec, header, tally),
-            Format::Istanbul => istanbul::tally_after(&self.spec, header, tally),
-            Format::Ethereum => Ok(tally),
-        }
+        let tally = match self.engine(header)? {
+            Format::Qbft => qbft::tally_after(&self.spec, header, tally)?,
+            Format::Istanbul => istanbul::tally_after(&self.spec, header, tally)?,
+            Format::Ethereum => tally,
+        };
+        self.tally_for(header.number.saturating_add(1), tally)
     }
 
     fn engine(&self, header: &Header) -> Result<Format, HeaderError> {

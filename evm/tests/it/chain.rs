@@ -1,10 +1,10 @@
 //! A node's path for one chain without its engine: decode, recover, check headers and uncles,
 //! execute, work out the root, commit; side chains by total difficulty.
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{B256, Bytes, U256};
 use alloy_rlp::Decodable;
 use entente_chain::{
-    Block, RecoveredBlock, SealedHeader, StateReader, ValidatorSet, genesis::Genesis,
+    Block, RecoveredBlock, SealedHeader, StateReader, genesis::Genesis, votes::VoteTally,
 };
 use entente_consensus::rules::{Ancestor, HeaderRules, rules_for};
 use entente_evm::{Executor, Senders};
@@ -91,7 +91,7 @@ impl Chain {
     }
 
     fn check_header(&self, block: &RecoveredBlock, parent: &SealedHeader) -> Result<(), Refusal> {
-        let nobody = ValidatorSet::new(vec![Address::ZERO]).unwrap();
+        let nobody = VoteTally::unknown();
         self.rules.check_alone(&block.header, u64::MAX).map_err(|cause| cause.to_string())?;
         self.rules
             .check_with_parent(&block.header, parent, &nobody)

@@ -1,18 +1,16 @@
 //! The thread that owns the chain: takes commands, answers to the consensus thread, and tells
 //! everybody about new heads.
 
-use crate::{
-    chain::{Chain, CommittedBlock, short},
-    clock::Clock,
-    consensus_thread::ConsensusInputs,
-    pool_handle::PoolHandle,
-};
+use crate::{clock::Clock, consensus_thread::ConsensusInputs, pool_handle::PoolHandle};
+use alloy_primitives::{Address, B256};
+use anyhow::Context;
 use crossbeam_channel::Receiver;
-use entente_chain::{RecoveredBlock, limits};
+use entente_chain::{BlockNumber, RecoveredBlock, RecoveredTransaction, limits};
 use entente_consensus::{BuildAttributes, BuildId, ChainPosition, ImportId, Input, Verdict};
+use entente_ledger::{CommittedBlock, Ledger, LedgerError, Reorganization};
 use entente_p2p::NetworkHandle;
 use entente_rpc::{Events, NewHead};
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 use tokio::sync::watch;
 
 /// What the consensus thread asks of the chain.
@@ -35,6 +33,15 @@ pub(crate) enum ChainCommand {
         /// Ascending.
         blocks: Vec<RecoveredBlock>,
     },
+    /// Change to a better branch.
+    Reorganize {
+        /// Echoed in the answer.
+        request: ImportId,
+        /// Newest block that both branches share.
+        ancestor: BlockNumber,
+        /// The branch, ascending.
+        blocks: Vec<RecoveredBlock>,
+    },
     /// Stop after what was asked before.
     Stop,
 }
@@ -53,6 +60,8 @@ pub(crate) struct ChainPorts {
     pub(crate) position: watch::Sender<ChainPosition>,
     /// Wall clock.
     pub(crate) clock: Clock,
+    /// The address that seals our blocks.
+    pub(crate) own: Option<Address>,
 }
 
 /// Runs until [`ChainCommand::Stop`] or until nobody can send commands any more.
@@ -60,7 +69,7 @@ pub(crate) struct ChainPorts {
 /// # Errors
 /// When a decided block cannot be committed: the node must stop rather than go on without it.
 pub(crate) fn run(
-    mut chain: Chain,
+    mut chain: Ledger,
     commands: &Receiver<ChainCommand>,
     ports: &ChainPorts,
 ) -> anyhow::Result<()> {
@@ -85,10 +94,14 @@ pub(crate) fn run(
             ChainCommand::Adopt(block) => {
                 let number = block.header.number;
                 match chain.adopt(block, ports.clock.unix_seconds()) {
-                    Ok(committed) => publish(committed, ports),
+                    Ok(committed) => publish(committed, Vec::new(), ports),
                     // Sync may have committed it a moment before.
                     Err(error) if chain.head().header.number >= number => {
                         tracing::debug!(number, %error, "decided block is already committed");
+                    }
+                    // Only a chain that forks can have left the parent in the meantime.
+                    Err(error @ LedgerError::ParentMissing { .. }) => {
+                        tracing::info!(number, %error, "own block came too late for its branch");
                     }
                     Err(error) => {
                         anyhow::bail!("block {number} is decided but cannot be committed: {error}")
@@ -99,6 +112,10 @@ pub(crate) fn run(
                 let result = import(&mut chain, blocks, ports);
                 ports.consensus.send(Input::Imported { request, result });
             }
+            ChainCommand::Reorganize { request, ancestor, blocks } => {
+                let result = reorganize(&mut chain, ancestor, blocks, ports)?;
+                ports.consensus.send(Input::Imported { request, result });
+            }
             ChainCommand::Stop => break,
         }
     }
@@ -106,7 +123,7 @@ pub(crate) fn run(
 }
 
 fn build(
-    chain: &mut Chain,
+    chain: &mut Ledger,
     attributes: &BuildAttributes,
     ports: &ChainPorts,
 ) -> Result<RecoveredBlock, String> {
@@ -120,21 +137,22 @@ fn build(
 }
 
 fn try_build(
-    chain: &mut Chain,
+    chain: &mut Ledger,
     attributes: &BuildAttributes,
     ports: &ChainPorts,
 ) -> anyhow::Result<RecoveredBlock> {
+    let own = ports.own.context("this node has no key to seal with")?;
     let template = chain.template(attributes)?;
     let base_fee = template.base_fee_per_gas.unwrap_or_default();
     let mut source =
         ports.pool.best(template.gas_limit, limits::BLOCK_BUILD_BYTES_MAX, base_fee)?;
-    let block = chain.build(template, attributes.time_limit, &mut source)?;
+    let block = chain.build(template, own, attributes.time_limit, &mut source)?;
     ports.pool.skipped(source.into_skipped());
     Ok(block)
 }
 
 fn import(
-    chain: &mut Chain,
+    chain: &mut Ledger,
     blocks: Vec<RecoveredBlock>,
     ports: &ChainPorts,
 ) -> Result<(), (u64, Verdict)> {
@@ -144,7 +162,7 @@ fn import(
             continue;
         }
         match chain.import(block) {
-            Ok(committed) => publish(committed, ports),
+            Ok(committed) => publish(committed, Vec::new(), ports),
             Err(error) if error.is_invalid_block() => {
                 tracing::warn!(number, %error, "block of a peer refused");
                 return Err((number, Verdict::Invalid(error.to_string())));
@@ -158,7 +176,66 @@ fn import(
     Ok(())
 }
 
-fn publish(committed: CommittedBlock, ports: &ChainPorts) {
+/// The outer error stops the node: the chain could not be brought back to where it was.
+fn reorganize(
+    chain: &mut Ledger,
+    ancestor: BlockNumber,
+    blocks: Vec<RecoveredBlock>,
+    ports: &ChainPorts,
+) -> anyhow::Result<Result<(), (BlockNumber, Verdict)>> {
+    let outcome = match chain.reorganize(ancestor, blocks) {
+        Ok(outcome) => outcome,
+        Err(error @ LedgerError::Branch { .. }) => {
+            tracing::warn!(%error, "branch refused");
+            return Ok(Err((ancestor, Verdict::Unavailable(error.to_string()))));
+        }
+        Err(error) => anyhow::bail!("the chain cannot change its branch: {error}"),
+    };
+    let Reorganization { reverted, committed, refused } = outcome;
+    if let Some((number, error)) = refused {
+        tracing::warn!(number, %error, "block of a branch refused, the old branch is back");
+        let verdict = match error.is_invalid_block() {
+            true => Verdict::Invalid(error.to_string()),
+            false => Verdict::Unavailable(error.to_string()),
+        };
+        return Ok(Err((number, verdict)));
+    }
+    let depth = reverted.len();
+    tracing::warn!(ancestor, depth, "the chain changed to a better branch");
+    metrics::counter!("entente_reorganisations_total").increment(1);
+    metrics::histogram!("entente_reorganisation_depth").record(as_f64(depth as u64));
+    let left = reverted.iter().rev().flat_map(|left| left.block.transactions());
+    let included: BTreeSet<B256> = committed
+        .iter()
+        .flat_map(|block| block.block.transactions().iter().map(|transaction| transaction.hash()))
+        .collect();
+    let mut returned: Vec<_> =
+        left.filter(|transaction| !included.contains(&transaction.hash())).cloned().collect();
+    let reverted = reverted.into_iter().map(|left| NewHead {
+        block: RecoveredBlock::clone(&left.block),
+        receipts: left.receipts,
+        removed: true,
+    });
+    for head in reverted {
+        let head = Arc::new(head);
+        // Nobody may be listening: that is no error.
+        drop(ports.events.reverted.send(Arc::clone(&head)));
+        drop(ports.events.heads.send(head));
+    }
+    let last = committed.len().saturating_sub(1);
+    for (index, block) in committed.into_iter().enumerate() {
+        // The pool judges what came back by the state of the new head.
+        let returned = if index == last { std::mem::take(&mut returned) } else { Vec::new() };
+        publish(block, returned, ports);
+    }
+    Ok(Ok(()))
+}
+
+fn publish(
+    committed: CommittedBlock,
+    returned: Vec<Arc<RecoveredTransaction>>,
+    ports: &ChainPorts,
+) {
     let CommittedBlock { block, receipts, position } = committed;
     let header = &block.header;
     tracing::info!(
@@ -172,15 +249,21 @@ fn publish(committed: CommittedBlock, ports: &ChainPorts) {
     metrics::counter!("entente_transactions_committed_total")
         .increment(block.transactions().len() as u64);
     metrics::counter!("entente_gas_used_total").increment(header.gas_used);
-    ports.pool.committed(block.clone());
+    ports.pool.committed(block.clone(), returned);
     ports.network.set_head(header.number, header.hash(), header.timestamp);
     ports.position.send_replace(position.clone());
     ports.consensus.send(Input::Committed(position));
     // Nobody may be listening: that is no error.
-    drop(ports.events.heads.send(Arc::new(NewHead { block, receipts })));
+    drop(ports.events.heads.send(Arc::new(NewHead { block, receipts, removed: false })));
 }
 
 #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
 fn as_f64(value: u64) -> f64 {
     value as f64
+}
+
+/// A block hash, short enough for a log line.
+fn short(hash: B256) -> String {
+    let text = hash.to_string();
+    text.get(..10).unwrap_or_default().to_owned()
 }

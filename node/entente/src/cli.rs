@@ -15,8 +15,8 @@ mod node_settings;
 mod run;
 mod testnet;
 
-use crate::chain_error::ChainError;
 use clap::{Parser, Subcommand};
+use entente_ledger::LedgerError;
 use entente_storage::StoreError;
 use std::process::ExitCode;
 
@@ -92,8 +92,8 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         {
             return ExitCode::from(3);
         }
-        let store = match cause.downcast_ref::<ChainError>() {
-            Some(ChainError::Store(error)) => Some(error),
+        let store = match cause.downcast_ref::<LedgerError>() {
+            Some(LedgerError::Store(error)) => Some(error),
             _ => cause.downcast_ref::<StoreError>(),
         };
         match store {

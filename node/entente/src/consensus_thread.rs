@@ -177,10 +177,8 @@ fn carry_out(action: Action, ports: &ConsensusPorts) {
         Action::Import { request, blocks } => {
             command(ports, ChainCommand::Import { request, blocks });
         }
-        Action::Reorganize { request, .. } => {
-            let reason = "this chain does not reorganise".to_owned();
-            let result = Err((0, Verdict::Unavailable(reason)));
-            let _dropped_when_full = ports.inputs.offer(Input::Imported { request, result });
+        Action::Reorganize { request, ancestor, blocks } => {
+            command(ports, ChainCommand::Reorganize { request, ancestor, blocks });
         }
         Action::Fetch { request, from, start, count } => {
             ports.network.fetch(request, from, start, count);
@@ -200,7 +198,7 @@ fn command(ports: &ConsensusPorts, command: ChainCommand) {
         ChainCommand::Execute(block) => {
             Input::Executed { block: block.hash(), verdict: Verdict::Unavailable(reason()) }
         }
-        ChainCommand::Import { request, .. } => {
+        ChainCommand::Import { request, .. } | ChainCommand::Reorganize { request, .. } => {
             Input::Imported { request, result: Err((0, Verdict::Unavailable(reason()))) }
         }
         ChainCommand::Adopt(block) => {

@@ -3,8 +3,6 @@
 //! Start at [`wiring`] for the data flow; the command line is in `main.rs` and `cli`.
 
 mod backend;
-mod chain;
-mod chain_error;
 mod chain_thread;
 pub mod cli;
 mod clock;

@@ -36,7 +36,12 @@ pub(crate) enum PoolCommand {
         transactions: Vec<Shared>,
     },
     /// A new head.
-    Committed(Box<RecoveredBlock>),
+    Committed {
+        /// The block.
+        block: Box<RecoveredBlock>,
+        /// Transactions of blocks that are no longer canonical.
+        returned: Vec<Shared>,
+    },
     /// Executable transactions for a block.
     Best {
         /// Gas of the block.
@@ -100,9 +105,11 @@ impl PoolHandle {
         })
     }
 
-    /// Tells the pool about a new head; waits for room.
-    pub(crate) fn committed(&self, block: RecoveredBlock) {
-        drop(self.commands.send(PoolCommand::Committed(Box::new(block))));
+    /// Tells the pool about a new head, and which transactions came back from blocks that were
+    /// left; waits for room.
+    pub(crate) fn committed(&self, block: RecoveredBlock, returned: Vec<Shared>) {
+        let block = Box::new(block);
+        drop(self.commands.send(PoolCommand::Committed { block, returned }));
     }
 
     /// Tells the pool what a build could not use.

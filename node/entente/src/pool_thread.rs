@@ -110,7 +110,7 @@ impl PoolThread<'_> {
 
     fn carry_out(&mut self, command: PoolCommand) {
         match command {
-            PoolCommand::Committed(block) => self.on_committed(&block),
+            PoolCommand::Committed { block, returned } => self.on_committed(&block, returned),
             PoolCommand::Best { gas, bytes, base_fee, reply } => {
                 drop(reply.send(self.pool.best(gas, bytes, base_fee)));
             }
@@ -215,7 +215,7 @@ impl PoolThread<'_> {
         }
     }
 
-    fn on_committed(&mut self, block: &RecoveredBlock) {
+    fn on_committed(&mut self, block: &RecoveredBlock, returned: Vec<Shared>) {
         let state = match self.ports.states.at(block.header.number) {
             Ok(state) => state,
             Err(error) => {
@@ -224,7 +224,7 @@ impl PoolThread<'_> {
             }
         };
         let now = self.ports.clock.now().elapsed;
-        self.pool.on_block(&block.header, &state, block.transactions(), Vec::new(), now);
+        self.pool.on_block(&block.header, &state, block.transactions(), returned, now);
         self.waiting_told = None;
         let (executable, held) = self.pool.status();
         metrics::gauge!("entente_pool_executable").set(count(executable));

@@ -10,7 +10,6 @@
 
 use crate::{
     backend::NodeBackend,
-    chain::Chain,
     chain_thread::{self, ChainCommand, ChainPorts},
     clock::Clock,
     consensus_thread::{self, ConsensusInputs, ConsensusPorts},
@@ -21,17 +20,21 @@ use crate::{
     settings::NodeSettings,
     stop::{self, Stop},
 };
+use alloy_primitives::Address;
 use crossbeam_channel::{Receiver, Sender};
 use entente_chain::{
     ChainSpec, EnvironmentId,
     limits::{CHAIN_COMMANDS, CONSENSUS_INPUTS},
+    signer::SealSigner,
 };
 use entente_consensus::{
     ChainPosition, EngineStatus, Input, Replica,
     ibft::{Ibft, IbftSettings},
+    rules::rules_for,
     sync::SyncSettings,
 };
 use entente_evm::{Executor, Senders};
+use entente_ledger::Ledger;
 use entente_p2p::{NetworkConfig, NetworkEvents, NetworkHandle};
 use entente_pool::Pool;
 use entente_rpc::{Context as RpcContext, Events, RpcServer};
@@ -63,6 +66,8 @@ struct Shared {
     clock: Clock,
     spec: Arc<ChainSpec>,
     environment: EnvironmentId,
+    /// The address that seals our blocks, when this node has a key.
+    own: Option<Address>,
     database: Database,
     senders: Arc<Senders>,
     events: Events,
@@ -75,7 +80,7 @@ struct Shared {
 
 /// What moves into the threads: each has one owner.
 struct Owned {
-    chain: Chain,
+    chain: Ledger,
     replica: Replica,
     pool: Pool,
 }
@@ -97,7 +102,8 @@ impl Node {
         let NodeSettings { genesis, signer, network, rpc, pool, vanity, metrics, .. } = &settings;
         let database = open_database(&settings)?;
         let spec = Arc::new(genesis.spec.clone());
-        let chain = Chain::open(&database, Arc::clone(&spec))?;
+        let execution = Arc::new(executor(&spec));
+        let chain = Ledger::open(&database, Arc::clone(&spec), execution)?;
         let head = chain.head();
         tracing::info!(
             path = %settings.database.display(),
@@ -108,7 +114,8 @@ impl Node {
         );
         let environment = EnvironmentId(genesis.header.hash());
         let network = network.config(environment, spec.chain_id, signer.as_ref());
-        let (shared, queues) = Shared::new(spec, environment, database, network)?;
+        let (mut shared, queues) = Shared::new(spec, environment, database, network)?;
+        shared.own = signer.as_ref().map(SealSigner::address);
         let (status_sender, status) = watch::channel(EngineStatus::default());
         let rpc = match rpc {
             Some(config) => {
@@ -170,6 +177,13 @@ impl Node {
     }
 }
 
+/// Executes with the author that each header format names: votes of IBFT 1 and Clique stand in the
+/// coinbase.
+pub(crate) fn executor(spec: &Arc<ChainSpec>) -> Executor {
+    let rules = rules_for(Arc::clone(spec));
+    Executor::with_author(Arc::clone(spec), Arc::new(move |header| rules.author(header).ok()))
+}
+
 /// Opens (or initialises) the database of a node. A genesis file that was changed is accepted when
 /// nothing changes at or below the head.
 fn open_database(settings: &NodeSettings) -> anyhow::Result<Database> {
@@ -209,6 +223,7 @@ impl Shared {
             clock: Clock::start(),
             spec,
             environment,
+            own: None,
             database,
             senders,
             events: Events::new(HEADS_KEPT, PENDING_KEPT),
@@ -230,7 +245,7 @@ impl Shared {
             spec: Arc::clone(&self.spec),
             reader: self.database.reader(),
             states: self.database.states(),
-            executor: Executor::new(Arc::clone(&self.spec)),
+            executor: executor(&self.spec),
             senders: Arc::clone(&self.senders),
             backend: Arc::new(NodeBackend {
                 pool: self.pool.clone(),
@@ -270,6 +285,7 @@ impl Shared {
             network: self.network.clone(),
             position: watch::Sender::new(chain.position()),
             clock: self.clock,
+            own: self.own,
         };
         let position = chain_ports.position.subscribe();
         let mut threads = network_events::start(queues.network, self.event_ports(position), stop)?;
@@ -281,11 +297,12 @@ impl Shared {
         };
         let (log, position, clock, environment) =
             (self.database.consensus_log()?, chain.position(), self.clock, self.environment);
+        let ancestors = chain.ancestors()?;
         threads.extend([
             stop::spawn("consensus", stop.handle(), move || {
                 let mut thread =
                     consensus_thread::ConsensusThread::new(replica, log, consensus_ports, clock);
-                thread.recover(position, Vec::new(), environment)?;
+                thread.recover(position, ancestors, environment)?;
                 thread.run(&queues.consensus)
             })?,
             stop::spawn("chain", stop.handle(), move || {

@@ -6,9 +6,10 @@ use crate::{
     error::{Answer, RpcError},
     params::{BlockSpec, Params},
     types::{BlockView, HeaderView, place_receipts},
+    validators::tally_after,
 };
 use alloy_primitives::U64;
-use entente_chain::{BlockNumber, RecoveredBlock};
+use entente_chain::{BlockNumber, RecoveredBlock, spec::EngineKind};
 use std::sync::Arc;
 
 pub(super) const METHODS: &[Method] = &[
@@ -34,10 +35,26 @@ pub(super) fn resolve(
     let reader = &service.context.reader;
     Ok(match block {
         BlockSpec::Latest | BlockSpec::Pending => Some(reader.head().header.number),
+        BlockSpec::Finalized => Some(finalized(service)?),
         BlockSpec::Earliest => Some(0),
         BlockSpec::Number(number) => Some(number).filter(|_| number <= reader.head().header.number),
         BlockSpec::Hash(hash) => reader.number(hash)?,
     })
+}
+
+/// The newest block that stays: the head, and under Clique, which has no finality, the block that
+/// more than half of the signers may have built upon.
+pub(crate) fn finalized(service: &Service) -> Result<BlockNumber, RpcError> {
+    let head = service.context.reader.head().header.number;
+    let spec = &service.context.spec;
+    if spec.engine_at(head) != EngineKind::Clique {
+        return Ok(head);
+    }
+    let depth = tally_after(service, head)?.validators().len() / 2 + 1;
+    let below = (0..=head).rev().take(depth.saturating_add(1));
+    // Blocks of the engine before were final.
+    let settled = below.clone().find(|number| spec.engine_at(*number) != EngineKind::Clique);
+    Ok(settled.or_else(|| below.last()).unwrap_or_default())
 }
 
 /// A block by any name, if it is there.

@@ -182,6 +182,9 @@ fn send_raw_and_wait(service: Arc<Service>, params: Params) -> BoxFuture<Answer>
 }
 
 fn receipt_in(service: &Service, head: &NewHead, hash: B256) -> Option<Answer> {
+    if head.removed {
+        return None;
+    }
     let placed = place_receipts(&head.block, &head.receipts)
         .find(|placed| placed.transaction.hash() == hash)?;
     Some(service.answer(&placed.view(&service.context.spec)))

@@ -64,7 +64,7 @@ impl World {
     /// Commits a block and tells it to the subscribers.
     pub(crate) fn commit(&mut self, transactions: Vec<Arc<RecoveredTransaction>>) {
         let (block, receipts) = self.chain.extend(transactions);
-        let head = NewHead { block, receipts: Arc::new(receipts) };
+        let head = NewHead { block, receipts: Arc::new(receipts), removed: false };
         // Nobody may be listening.
         drop(self.events.heads.send(Arc::new(head)));
     }

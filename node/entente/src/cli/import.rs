@@ -2,11 +2,12 @@
 //! Every rule is checked, seals included; decoding and sender recovery run ahead of execution.
 
 use super::{genesis::read_genesis, init::database_folder};
-use crate::{chain::Chain, decode, genesis_change};
+use crate::{decode, genesis_change, wiring::executor};
 use alloy_primitives::B256;
 use anyhow::{Context, bail};
 use entente_chain::{ChainSpec, RecoveredBlock, limits::BLOCK_BYTES_MAX};
 use entente_evm::Senders;
+use entente_ledger::Ledger;
 use entente_storage::{Database, StorageOptions};
 use std::{
     fs::File,
@@ -47,7 +48,8 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
     genesis_change::accept(&database, &genesis, &json)?;
     let genesis_hash = genesis.header.hash();
     let spec = Arc::new(genesis.spec);
-    let mut chain = Chain::open(&database, Arc::clone(&spec))?;
+    let execution = Arc::new(executor(&spec));
+    let mut chain = Ledger::open(&database, Arc::clone(&spec), execution)?;
     let (sender, blocks) = mpsc::sync_channel(BLOCKS_AHEAD);
     let outcome = std::thread::scope(|scope| {
         let reading = scope.spawn(|| read_blocks(&args.file, &spec, sender));
@@ -71,7 +73,7 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
 }
 
 fn import(
-    chain: &mut Chain,
+    chain: &mut Ledger,
     genesis: B256,
     blocks: mpsc::Receiver<FileBlock>,
 ) -> anyhow::Result<u64> {

@@ -1,19 +1,10 @@
 //! Nodes die; the chain must not lose or fork anything, and must say why when it stands still.
 
 use crate::{
-    http::{call, get, head, pause, wait_for},
+    http::{get, head, wait_for},
     network::Network,
-    wallet::Wallet,
 };
-use serde_json::{Value, json};
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 /// One of four may die: blocks go on. Two: the chain stands still and says who is missing. Both
 /// back: blocks go on within two periods and everybody has the same state.
@@ -78,100 +69,4 @@ fn a_folder_in_use_is_refused_with_the_holder() {
         assert_eq!(output.status.code(), Some(5), "{stderr}");
         assert!(stderr.contains(&pid), "process {pid} is not named: {stderr}");
     }
-}
-
-/// What a client saw: transaction hash to the block that a receipt named.
-type Acknowledged = Arc<Mutex<BTreeMap<String, (String, u64)>>>;
-
-/// kill -9 of a random node, again and again, under load: every receipt that a client saw stays
-/// true on every node (S4), and every node reopens.
-#[test]
-fn kill_9_twenty_times_under_load_loses_nothing_that_was_acknowledged() {
-    let mut network = Network::start(4, "250ms");
-    let stop = Arc::new(AtomicBool::new(false));
-    let acknowledged = Acknowledged::default();
-    let client = {
-        let (stop, acknowledged) = (Arc::clone(&stop), Arc::clone(&acknowledged));
-        let ports: Vec<u16> = network.ports().collect();
-        std::thread::spawn(move || load(&ports, &stop, &acknowledged))
-    };
-    let mut random = 0x9e37_79b9_u64;
-    for _ in 0..20 {
-        // xorshift: the drawn nodes are the same in every run.
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let node = u16::try_from(random % 4).unwrap_or(0);
-        let before = network.highest();
-        wait_for("a block between two kills", Duration::from_secs(30), || {
-            (network.highest() > before).then_some(())
-        });
-        network.kill(node);
-        network.restart(node);
-    }
-    stop.store(true, Ordering::Relaxed);
-    let sent = client.join().expect("the client");
-    let height = network.highest() + 2;
-    network.agree_at(height, Duration::from_secs(60));
-    let acknowledged = acknowledged.lock().expect("no panic in the client").clone();
-    println!("{sent} transactions sent, {} acknowledged", acknowledged.len());
-    assert!(acknowledged.len() > 50, "the load was too small to show anything");
-    for port in network.ports() {
-        for (hash, (block, number)) in &acknowledged {
-            let receipt = call(port, "eth_getTransactionReceipt", json!([hash])).expect("answers");
-            assert_eq!(receipt["blockHash"].as_str(), Some(block.as_str()), "{hash} at {number}");
-        }
-    }
-}
-
-/// Sends transfers to changing nodes, waits for receipts, and remembers them.
-fn load(ports: &[u16], stop: &AtomicBool, acknowledged: &Acknowledged) -> usize {
-    let mut wallet = Wallet::funded(0);
-    let to = Wallet::funded(1).address();
-    let mut sent = 0;
-    let mut waiting: Vec<(String, String)> = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
-        let raw = wallet.transfer(to);
-        let mut node = sent % ports.len();
-        let hash = wait_for("a node to take a transaction", Duration::from_secs(60), || {
-            node = (node + 1) % ports.len();
-            match call(ports[node], "eth_sendRawTransaction", json!([raw])) {
-                Ok(Value::String(hash)) => Some(hash),
-                // It may have been taken by a node that died before it answered.
-                Err(error)
-                    if error.contains("already known") || error.contains("nonce too low") =>
-                {
-                    Some(String::new())
-                }
-                _ => None,
-            }
-        });
-        sent += 1;
-        if !hash.is_empty() {
-            waiting.push((hash, raw));
-        }
-        waiting.retain(|(hash, _)| {
-            let Some(port) = ports.get(sent % ports.len()) else { return true };
-            match call(*port, "eth_getTransactionReceipt", json!([hash])) {
-                Ok(receipt) if receipt.is_object() => {
-                    let block = receipt["blockHash"].as_str().unwrap_or_default().to_owned();
-                    let number = sent as u64;
-                    let mut seen = acknowledged.lock().expect("no panic elsewhere");
-                    seen.insert(hash.clone(), (block, number));
-                    false
-                }
-                _ => true,
-            }
-        });
-        // A transaction that died with its node is sent again to the others.
-        if waiting.len() > 20 {
-            for (_, raw) in &waiting {
-                for port in ports {
-                    drop(call(*port, "eth_sendRawTransaction", json!([raw])));
-                }
-            }
-            pause();
-        }
-    }
-    sent
 }

@@ -48,7 +48,21 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
 
 #[test]
 fn a_qbft_chain_of_goquorum_is_imported_answered_for_and_exported_again() {
-    let source = recorded("qbft-4");
+    taken_in_answered_for_and_written_out("qbft-4", 36);
+}
+
+#[test]
+fn an_ibft_chain_of_goquorum_is_imported_answered_for_and_exported_again() {
+    taken_in_answered_for_and_written_out("ibft-4", 36);
+}
+
+#[test]
+fn a_chain_that_became_qbft_is_imported_answered_for_and_exported_again() {
+    taken_in_answered_for_and_written_out("ibft-to-qbft-4", 35);
+}
+
+fn taken_in_answered_for_and_written_out(name: &str, blocks: u64) {
+    let source = recorded(name);
     let folder = tempfile::tempdir().expect("folder");
     let data = folder.path().join("data");
     let genesis = source.join("genesis.json");
@@ -57,7 +71,8 @@ fn a_qbft_chain_of_goquorum_is_imported_answered_for_and_exported_again() {
         entente(&["import", "--genesis", text(&genesis), "--data", text(&data), text(&chain)]);
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(
-        output.status.success() && stdout.contains("imported 36 blocks, head 36 0x"),
+        output.status.success()
+            && stdout.contains(&format!("imported {blocks} blocks, head {blocks} 0x")),
         "{stdout}{}",
         String::from_utf8_lossy(&output.stderr)
     );
@@ -82,7 +97,7 @@ fn a_qbft_chain_of_goquorum_is_imported_answered_for_and_exported_again() {
             .args(["--set", &format!("genesis={}", text(&genesis))])
             .args(["--set", &format!("rpc.listen=127.0.0.1:{port}")])
             .args(["--set", &format!("p2p.listen=127.0.0.1:{}", port + 1)])
-            .args(["--set", "rpc.namespaces=eth,net,web3,istanbul"])
+            .args(["--set", "rpc.namespaces=eth,net,web3,istanbul,clique,debug"])
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()

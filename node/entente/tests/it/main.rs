@@ -13,6 +13,7 @@ mod faults;
 mod goquorum;
 mod hostile;
 mod http;
+mod kills;
 mod network;
 mod tidy;
 mod wallet;

@@ -44,8 +44,13 @@ pub(crate) fn free_ports() -> u16 {
 }
 
 impl Network {
-    /// Starts a network and waits until it is ready.
+    /// Starts an IBFT network and waits until it is ready.
     pub(crate) fn start(validators: u16, block_period: &str) -> Self {
+        Self::of("ibft", validators, block_period)
+    }
+
+    /// Starts a network of an engine and waits until it is ready.
+    pub(crate) fn of(engine: &str, validators: u16, block_period: &str) -> Self {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().expect("folder");
         let base_port = free_ports();
@@ -56,6 +61,7 @@ impl Network {
             .args(["--validators", &validators.to_string()])
             .args(["--base-port", &base_port.to_string()])
             .args(["--block-period", block_period])
+            .args(["--engine", engine])
             .stdout(log.try_clone().expect("log file"))
             .stderr(log)
             .stdin(Stdio::null())

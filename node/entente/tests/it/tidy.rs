@@ -153,6 +153,10 @@ fn dependencies_point_one_way() {
         ("evm", &["rocksdb", "tokio", "libp2p"]),
         ("p2p", &["rocksdb", "revm", "entente-storage", "entente-consensus"]),
         ("node/pool", &["tokio", "libp2p", "rocksdb"]),
+        (
+            "node/ledger",
+            &["tokio", "rocksdb", "libp2p", "entente-p2p", "entente-rpc", "entente-pool"],
+        ),
         ("node/config", &["tokio", "libp2p", "rocksdb", "revm", "entente-storage"]),
         ("rpc", &["libp2p", "rocksdb", "entente-p2p"]),
         ("testnets", &["rocksdb", "revm"]),

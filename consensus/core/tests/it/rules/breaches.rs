@@ -2,6 +2,7 @@
 
 use super::{NOW, ZERO, block_on, edit_extra, seal_by, sealed_genesis, set_of, signers, spec};
 use alloy_primitives::{Address, B64, B256, U256, b256};
+use entente_chain::votes::VoteTally;
 use entente_chain::{
     ChainSpec, Header, SealedHeader, ValidatorSet,
     extra_data::{
@@ -46,7 +47,7 @@ impl Network {
     fn check(&self, header: &Header) -> Result<(), HeaderError> {
         let rules = rules_for(Arc::clone(&self.spec));
         rules.check_alone(header, NOW)?;
-        rules.check_with_parent(header, &self.parent, &self.validators)?;
+        rules.check_with_parent(header, &self.parent, &VoteTally::new(self.validators.clone()))?;
         rules.check_seals(header, &self.validators)
     }
 

@@ -2,6 +2,7 @@
 
 use super::{NOW, set_of, signers, spec};
 use alloy_primitives::{B64, B256, U256};
+use entente_chain::votes::VoteTally;
 use entente_chain::{ChainSpec, Header, SealedHeader, fork::Fork, spec::EngineKind};
 use entente_consensus::rules::{
     Ancestor, FieldValue, HeaderError, HeaderField, HeaderRules, ethash_difficulty, rules_for,
@@ -121,7 +122,7 @@ impl Chain {
         change(&mut header);
         let validators = set_of(&signers(1));
         self.rules().check_alone(&header, NOW)?;
-        self.rules().check_with_parent(&header, &self.head, &validators)
+        self.rules().check_with_parent(&header, &self.head, &VoteTally::new(validators))
     }
 
     /// A sibling of the block `back` generations before the head.

@@ -137,11 +137,7 @@ fn every_recorded_header_keeps_every_rule() {
             let number = header.number;
             let validators = tally.validators();
             assert_eq!(rules.check_alone(header, header.timestamp), Ok(()), "block {number}");
-            assert_eq!(
-                rules.check_with_parent(header, parent, validators),
-                Ok(()),
-                "block {number}"
-            );
+            assert_eq!(rules.check_with_parent(header, parent, tally), Ok(()), "block {number}");
             assert_eq!(rules.check_seals(header, validators), Ok(()), "block {number}");
         });
     }
@@ -232,7 +228,7 @@ fn a_recorded_header_is_refused_by_other_validators() {
     let header = &recorded.headers[0];
     let mut others = recorded.validators.clone();
     others[0] = Address::repeat_byte(0x77);
-    let others = ValidatorSet::new(others).expect("distinct");
+    let others = VoteTally::new(ValidatorSet::new(others).expect("distinct"));
     let checked = rules.check_with_parent(header, &recorded.genesis, &others);
     assert!(matches!(checked, Err(HeaderError::Validators { .. })), "{checked:?}");
 }

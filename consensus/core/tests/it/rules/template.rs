@@ -2,6 +2,7 @@
 
 use super::{attributes, block_on, edit_extra, sealed, sealed_genesis, set_of, signers, spec};
 use alloy_primitives::{Address, Bytes};
+use entente_chain::votes::VoteTally;
 use entente_chain::{
     ChainSpec, Header, SealedHeader,
     extra_data::qbft::Vote,
@@ -19,7 +20,9 @@ fn gas_limits(spec: &ChainSpec, blocks: u64) -> Vec<u64> {
     let mut limits = Vec::new();
     for _ in 0..blocks {
         let header = block_on(spec, &parent, &validators);
-        rules.check_with_parent(&header, &parent, &validators).expect("its own template");
+        rules
+            .check_with_parent(&header, &parent, &VoteTally::new(validators.clone()))
+            .expect("its own template");
         limits.push(header.gas_limit);
         parent = sealed(header);
     }
@@ -55,7 +58,9 @@ fn base_fees(mode: BaseFeeMode, gas_used: u64) -> Vec<Option<u64>> {
     let mut fees = Vec::new();
     for _ in 0..4 {
         let header = Header { gas_used, ..block_on(&spec, &parent, &validators) };
-        rules.check_with_parent(&header, &parent, &validators).expect("its own template");
+        rules
+            .check_with_parent(&header, &parent, &VoteTally::new(validators.clone()))
+            .expect("its own template");
         fees.push(header.base_fee_per_gas);
         parent = sealed(header);
     }

@@ -8,7 +8,7 @@ use entente_storage::StoreError;
 
 /// See the module.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ChainError {
+pub enum LedgerError {
     /// A header rule is broken.
     #[error(transparent)]
     Header(#[from] HeaderError),
@@ -40,6 +40,18 @@ pub(crate) enum ChainError {
     /// The chain asks for something that this version cannot do.
     #[error("{0}")]
     Unsupported(String),
+    /// A branch begins too deep, above the head, or not on the canonical chain.
+    #[error(
+        "a branch from block {ancestor} does not fit the head {head}: at most {allowed} blocks are taken back"
+    )]
+    Branch {
+        /// Newest block that both branches share.
+        ancestor: BlockNumber,
+        /// Our head.
+        head: BlockNumber,
+        /// Deepest reorganisation.
+        allowed: u64,
+    },
     /// They are there but cannot be read.
     #[error(transparent)]
     Tally(#[from] VoteTallyError),
@@ -51,10 +63,10 @@ pub(crate) enum ChainError {
     Store(#[from] StoreError),
 }
 
-impl ChainError {
+impl LedgerError {
     /// Whether the block is at fault, and not this node.
     #[must_use]
-    pub(crate) fn is_invalid_block(&self) -> bool {
+    pub fn is_invalid_block(&self) -> bool {
         match self {
             // Our clock may be behind: ask again, accuse nobody.
             Self::Header(HeaderError::TimestampInFuture { .. }) => false,
@@ -63,6 +75,7 @@ impl ChainError {
             Self::ParentMissing { .. }
             | Self::TallyMissing(_)
             | Self::Unsupported(_)
+            | Self::Branch { .. }
             | Self::Tally(_)
             | Self::State(_)
             | Self::Store(_) => false,

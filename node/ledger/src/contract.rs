@@ -1,41 +1,45 @@
-//! Validators that a contract names (GoQuorum's and Besu's contract mode): asked by a call on the
-//! state after the block, as the engine does for the next one.
+//! Validators that a contract names (GoQuorum's and Besu's contract mode): `getValidators()` on the
+//! committed state after a block says who votes on the next one.
 
-use crate::{context::Service, error::RpcError, methods::call_error};
 use alloy_primitives::{Address, Bytes, TxKind};
 use alloy_rpc_types_eth::TransactionRequest;
-use entente_chain::{BlockNumber, ValidatorSet, limits::VALIDATORS_MAX, votes::VoteTally};
-use entente_evm::CallContext;
+use entente_chain::{SealedHeader, StateReader, limits::VALIDATORS_MAX};
+use entente_evm::{CallContext, Executor};
+use std::time::Duration;
 
 /// `getValidators()`.
 const SELECTOR: [u8; 4] = [0xb7, 0xab, 0x4d, 0xb5];
 const WORD: usize = 32;
+/// Gas of the call: a list of 256 takes a million.
+const GAS: u64 = 50_000_000;
+/// Gas bounds the call; this must not decide anything, or nodes could differ.
+const TIME: Duration = Duration::from_secs(3600);
 
-/// The validators after a block, without votes: a contract knows none.
-pub(crate) fn tally_after(service: &Service, number: BlockNumber) -> Result<VoteTally, RpcError> {
-    let context = &service.context;
-    let header = context.reader.header(number)?.ok_or_else(RpcError::header_not_found)?;
-    let state = context.states.at(number)?;
-    let contract = context.spec.rules_at(number.saturating_add(1)).validator_contract;
+/// Asks the contract.
+///
+/// # Errors
+/// In words: the call failed, or the answer is no list of addresses.
+pub(crate) fn ask(
+    executor: &Executor,
+    contract: Address,
+    header: &SealedHeader,
+    state: &dyn StateReader,
+) -> Result<Vec<Address>, String> {
     let request = TransactionRequest {
-        to: contract.map(TxKind::Call),
+        to: Some(TxKind::Call(contract)),
         input: Bytes::from_static(&SELECTOR).into(),
         ..TransactionRequest::default()
     };
     let call = CallContext {
-        header: &header,
-        state: &state,
-        gas_cap: service.limits.call_gas,
-        time_limit: service.limits.call_time,
+        header,
+        state,
+        gas_cap: GAS,
+        time_limit: TIME,
         state_overrides: None,
         block_overrides: None,
     };
-    let result = context.executor.call(&call, &request).map_err(call_error)?;
-    let unreadable = || RpcError::Refused("the validator contract's answer is no list".into());
-    let addresses = decode_addresses(&result.output).ok_or_else(unreadable)?;
-    let validators =
-        ValidatorSet::new(addresses).map_err(|cause| RpcError::Refused(cause.to_string()))?;
-    Ok(VoteTally::new(validators))
+    let result = executor.call(&call, &request).map_err(|error| error.to_string())?;
+    decode_addresses(&result.output).ok_or_else(|| "the answer is no list of addresses".to_owned())
 }
 
 /// ABI of `address[]`: offset, length, words.

@@ -1,0 +1,71 @@
+//! What the ledger asks of whoever executes transactions. Simulations have one that costs nothing.
+
+use crate::contract;
+use alloy_primitives::Address;
+use entente_chain::{RecoveredBlock, SealedHeader, StateReader};
+use entente_evm::{BlockError, BuildRequest, Draft, Executed, Executor, TransactionSource};
+
+/// Executes blocks; a function of its arguments alone.
+pub trait Execution: Send + Sync {
+    /// As [`Executor::execute`].
+    ///
+    /// # Errors
+    /// The rule that the block breaks, or why this node could not tell.
+    fn execute(
+        &self,
+        block: &RecoveredBlock,
+        parent: &SealedHeader,
+        state: &dyn StateReader,
+    ) -> Result<Executed, BlockError>;
+
+    /// As [`Executor::build`].
+    ///
+    /// # Errors
+    /// When this node fails; never because of a transaction.
+    fn build(
+        &self,
+        request: BuildRequest<'_>,
+        state: &dyn StateReader,
+        source: &mut dyn TransactionSource,
+    ) -> Result<Draft, BlockError>;
+
+    /// What a validator contract answers on the state after a block.
+    ///
+    /// # Errors
+    /// In words: the call failed, or the answer is no list of addresses.
+    fn validators(
+        &self,
+        contract: Address,
+        header: &SealedHeader,
+        state: &dyn StateReader,
+    ) -> Result<Vec<Address>, String>;
+}
+
+impl Execution for Executor {
+    fn execute(
+        &self,
+        block: &RecoveredBlock,
+        parent: &SealedHeader,
+        state: &dyn StateReader,
+    ) -> Result<Executed, BlockError> {
+        Self::execute(self, block, parent, state)
+    }
+
+    fn build(
+        &self,
+        request: BuildRequest<'_>,
+        state: &dyn StateReader,
+        source: &mut dyn TransactionSource,
+    ) -> Result<Draft, BlockError> {
+        Self::build(self, request, state, source)
+    }
+
+    fn validators(
+        &self,
+        contract: Address,
+        header: &SealedHeader,
+        state: &dyn StateReader,
+    ) -> Result<Vec<Address>, String> {
+        contract::ask(self, contract, header, state)
+    }
+}

@@ -1,0 +1,342 @@
+//! Builds, checks, adopts and imports blocks on the head.
+
+use crate::{
+    LedgerError,
+    executed::{ExecutedBlock, ExecutedBlocks, ExecutionKey},
+    execution::Execution,
+};
+use alloy_primitives::Address;
+use entente_chain::{
+    ChainSpec, Header, Receipt, RecoveredBlock, SealedHeader, StateReader, ValidatorSet,
+    header_hash, limits::REORGANISATION_BLOCKS_MAX, spec::EngineKind, votes::VoteTally,
+};
+use entente_consensus::{
+    BuildAttributes, ChainPosition, Verdict,
+    rules::{self, HeaderRules},
+};
+use entente_evm::{BuildRequest, Draft, Executed, TransactionSource};
+use entente_storage::{
+    BlockCommit, ChainReader, ChainWriter, Database, Head, StateOverlay, StateStore, StateTrie,
+};
+use std::{sync::Arc, time::Duration};
+
+/// What became of a commit: everything that listeners need.
+#[derive(Clone, Debug)]
+pub struct CommittedBlock {
+    /// The block.
+    pub block: RecoveredBlock,
+    /// Its receipts.
+    pub receipts: Arc<Vec<Receipt>>,
+    /// Head and validators of the next block.
+    pub position: ChainPosition,
+}
+
+/// Owner of the canonical chain. Executes a block once: what was built or checked before a vote is
+/// kept until it is adopted or its height has passed.
+pub struct Ledger {
+    pub(crate) spec: Arc<ChainSpec>,
+    rules: HeaderRules,
+    execution: Arc<dyn Execution>,
+    pub(crate) reader: ChainReader,
+    states: StateStore,
+    pub(crate) writer: ChainWriter,
+    trie: StateTrie,
+    tally: VoteTally,
+    executed: ExecutedBlocks,
+}
+
+impl Ledger {
+    /// Opens the chain of an initialised database.
+    ///
+    /// # Errors
+    /// When the database cannot be read, another writer exists, or the chain's blocks are of a
+    /// kind that nobody makes here.
+    pub fn open(
+        database: &Database,
+        spec: Arc<ChainSpec>,
+        execution: Arc<dyn Execution>,
+    ) -> Result<Self, LedgerError> {
+        supported(&spec)?;
+        let reader = database.reader();
+        let states = database.states();
+        let trie = states.trie_at_head()?;
+        let writer = database.writer()?;
+        let rules = rules::rules_for(Arc::clone(&spec));
+        let head = reader.head().header.clone();
+        // Worked out below: a contract may name those of the first block.
+        let tally = VoteTally::unknown();
+        let executed = ExecutedBlocks::default();
+        let mut ledger =
+            Self { spec, rules, execution, reader, states, writer, trie, tally, executed };
+        ledger.tally = ledger.tally_at(&head)?;
+        Ok(ledger)
+    }
+
+    /// The newest committed block.
+    #[must_use]
+    pub fn head(&self) -> Arc<Head> {
+        self.reader.head()
+    }
+
+    /// Head and validators of the next block.
+    #[must_use]
+    pub fn position(&self) -> ChainPosition {
+        let head = self.head();
+        ChainPosition {
+            head: head.header.clone(),
+            next: self.tally.validators().clone(),
+            tally: self.tally.clone(),
+            total_difficulty: head.total_difficulty,
+        }
+    }
+
+    /// Positions of the blocks below the head that may still be taken back, oldest first; none
+    /// where blocks are final.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn ancestors(&self) -> Result<Vec<ChainPosition>, LedgerError> {
+        let head = self.head();
+        let mut difficulty = head.total_difficulty;
+        let mut above = head.header.clone();
+        let mut ancestors = Vec::new();
+        while above.number > 0
+            && self.spec.engine_at(above.number) == EngineKind::Clique
+            && ancestors.len() as u64 != REORGANISATION_BLOCKS_MAX
+        {
+            let number = above.number.saturating_sub(1);
+            let Some(header) = self.reader.header(number)? else { break };
+            difficulty = difficulty.saturating_sub(above.difficulty);
+            let tally = stored_tally(&self.reader, number)?;
+            let next = tally.validators().clone();
+            let position =
+                ChainPosition { head: header.clone(), next, tally, total_difficulty: difficulty };
+            ancestors.push(position);
+            above = header;
+        }
+        ancestors.reverse();
+        Ok(ancestors)
+    }
+
+    /// The header of a block on the head before anything was executed.
+    ///
+    /// # Errors
+    /// When the attributes do not fit the head.
+    pub fn template(&self, attributes: &BuildAttributes) -> Result<Header, LedgerError> {
+        let head = self.head();
+        if attributes.parent != head.header.hash() {
+            return Err(LedgerError::ParentMissing {
+                got: attributes.parent,
+                head: head.header.hash(),
+            });
+        }
+        Ok(rules::next_header(&self.spec, &head.header, attributes))
+    }
+
+    /// Builds a block on the head and keeps what execution gave. `own` is the address that will
+    /// seal it.
+    ///
+    /// # Errors
+    /// When the head moved on, or execution or the database failed.
+    pub fn build(
+        &mut self,
+        template: Header,
+        own: Address,
+        time_limit: Duration,
+        source: &mut dyn TransactionSource,
+    ) -> Result<RecoveredBlock, LedgerError> {
+        let head = self.head();
+        let state = self.states.at(head.header.number)?;
+        let author = match self.spec.engine_at(template.number) {
+            // Their coinbase holds votes.
+            EngineKind::Istanbul | EngineKind::Clique => own,
+            EngineKind::Qbft | EngineKind::Raft | EngineKind::Ethereum => template.beneficiary,
+        };
+        let request = BuildRequest { template, parent: &head.header, author, time_limit };
+        let Draft { mut header, body, executed } = self.execution.build(request, &state, source)?;
+        let Executed { receipts, changes, .. } = executed;
+        let changes = Arc::new(changes);
+        let state = self.states.root_after(&self.trie, Arc::clone(&changes))?;
+        header.state_root = state.root();
+        let key = ExecutionKey::new(&header, author);
+        let header = header_hash::seal(self.spec.engine_at(header.number), header)?;
+        let block = RecoveredBlock { header, body };
+        self.executed.keep(key, ExecutedBlock { block: block.clone(), receipts, state, changes });
+        Ok(block)
+    }
+
+    /// Checks everything about a proposed block but its commit seals, and keeps what execution
+    /// gave.
+    pub fn check(&mut self, block: &RecoveredBlock, unix_seconds: u64) -> Verdict {
+        let head = self.head();
+        let checked = self.key(block).and_then(|key| {
+            self.check_header(block, &head.header, unix_seconds)?;
+            if !self.executed.contains(key) {
+                let executed = self.execute(block, &head.header)?;
+                self.executed.keep(key, executed);
+            }
+            Ok(())
+        });
+        match checked {
+            Ok(()) => Verdict::Valid,
+            Err(error) if error.is_invalid_block() => Verdict::Invalid(error.to_string()),
+            Err(error) => Verdict::Unavailable(error.to_string()),
+        }
+    }
+
+    fn key(&self, block: &RecoveredBlock) -> Result<ExecutionKey, LedgerError> {
+        Ok(ExecutionKey::new(&block.header, self.rules.author(&block.header)?))
+    }
+
+    fn check_header(
+        &self,
+        block: &RecoveredBlock,
+        parent: &SealedHeader,
+        unix_seconds: u64,
+    ) -> Result<(), LedgerError> {
+        let got = block.header.parent_hash;
+        if got != parent.hash() {
+            return Err(LedgerError::ParentMissing { got, head: parent.hash() });
+        }
+        self.rules.check_alone(&block.header, unix_seconds)?;
+        Ok(self.rules.check_with_parent(&block.header, parent, &self.tally)?)
+    }
+
+    fn execute(
+        &self,
+        block: &RecoveredBlock,
+        parent: &SealedHeader,
+    ) -> Result<ExecutedBlock, LedgerError> {
+        let state = self.states.at(parent.number)?;
+        let Executed { receipts, changes, .. } = self.execution.execute(block, parent, &state)?;
+        let changes = Arc::new(changes);
+        let state = self.states.root_after(&self.trie, Arc::clone(&changes))?;
+        if state.root() != block.header.state_root {
+            return Err(LedgerError::StateRoot {
+                got: state.root(),
+                expected: block.header.state_root,
+            });
+        }
+        Ok(ExecutedBlock { block: block.clone(), receipts, state, changes })
+    }
+
+    /// Commits a finally sealed block, executing it if that has not happened yet.
+    ///
+    /// # Errors
+    /// When the block is not valid on the head or the database failed.
+    pub fn adopt(
+        &mut self,
+        block: RecoveredBlock,
+        unix_seconds: u64,
+    ) -> Result<CommittedBlock, LedgerError> {
+        let parent = self.head().header.clone();
+        let key = self.key(&block)?;
+        let executed = match self.executed.take(key) {
+            Some(executed) => executed,
+            None => {
+                self.check_header(&block, &parent, unix_seconds)?;
+                self.execute(&block, &parent)?
+            }
+        };
+        let ExecutedBlock { block: executed, receipts, state, changes } = executed;
+        // The body that was executed: the hash says nothing about the one that came with the seals.
+        let block = executed.with_header(block.header);
+        let tally = self.rules.tally_after(&block.header, self.tally.clone())?;
+        let after = StateOverlay::new(Arc::new(self.states.at(parent.number)?), changes)
+            .with_block(block.header.number, block.hash());
+        let tally = self.with_contract(tally, &block.header, &after);
+        let changed = (tally != self.tally).then(|| tally.encode());
+        self.writer.commit(BlockCommit {
+            block: block.clone(),
+            receipts,
+            state,
+            tally: changed,
+        })?;
+        // The committed trie keeps a bounded part in memory.
+        self.trie = self.states.trie_at_head()?;
+        self.tally = tally;
+        self.executed.clear();
+        let receipts = self.reader.receipts(block.header.number)?.unwrap_or_default();
+        Ok(CommittedBlock { block, receipts, position: self.position() })
+    }
+
+    /// Checks a sealed block of somebody else in full and commits it.
+    ///
+    /// # Errors
+    /// When the block breaks a rule or the database failed; the head stays where it was.
+    pub fn import(&mut self, block: RecoveredBlock) -> Result<CommittedBlock, LedgerError> {
+        let got = block.header.parent_hash;
+        let head = self.head().header.hash();
+        if got != head {
+            return Err(LedgerError::ParentMissing { got, head });
+        }
+        self.rules.check_seals(&block.header, self.tally.validators())?;
+        // Those who sealed it vouch for its time: our own clock may be the one that is wrong.
+        self.adopt(block, u64::MAX)
+    }
+
+    /// Takes up the head that the writer left.
+    pub(crate) fn reload(&mut self) -> Result<(), LedgerError> {
+        self.executed.clear();
+        self.trie = self.states.trie_at_head()?;
+        let head = self.head();
+        self.tally = self.tally_at(&head.header)?;
+        Ok(())
+    }
+
+    /// The stored tally after a block, as the rules of the next one have it: those may have been
+    /// changed since it was stored.
+    fn tally_at(&self, head: &SealedHeader) -> Result<VoteTally, LedgerError> {
+        let next = self.spec.rules_at(head.number.saturating_add(1));
+        let tally = match stored_tally(&self.reader, head.number) {
+            Err(LedgerError::TallyMissing(_)) if next.validator_contract.is_some() => {
+                VoteTally::unknown()
+            }
+            stored => stored?,
+        };
+        let tally = self.rules.tally_for(head.number.saturating_add(1), tally)?;
+        let state = self.states.at(head.number)?;
+        Ok(self.with_contract(tally, head, &state))
+    }
+
+    /// Puts the validators in that a contract names after a block. A bad answer changes nothing
+    /// (quorum#1728: it must not halt the chain): all nodes see the same answer.
+    fn with_contract(
+        &self,
+        mut tally: VoteTally,
+        header: &SealedHeader,
+        state: &dyn StateReader,
+    ) -> VoteTally {
+        let next = self.spec.rules_at(header.number.saturating_add(1));
+        let Some(contract) = next.validator_contract else { return tally };
+        let listed = self.execution.validators(contract, header, state);
+        let set =
+            listed.and_then(|listed| ValidatorSet::new(listed).map_err(|cause| cause.to_string()));
+        match set {
+            Ok(set) if set != *tally.validators() => tally.replace(set),
+            Ok(_) => {}
+            Err(cause) => {
+                let number = header.number;
+                tracing::warn!(%contract, number, %cause, "validators stay what they were");
+            }
+        }
+        tally
+    }
+}
+
+fn stored_tally(reader: &ChainReader, number: u64) -> Result<VoteTally, LedgerError> {
+    let stored = reader.tally(number)?.ok_or(LedgerError::TallyMissing(number))?;
+    Ok(VoteTally::decode(&stored)?)
+}
+
+/// Refuses chains whose blocks this version could not follow, before the first one.
+fn supported(spec: &ChainSpec) -> Result<(), LedgerError> {
+    let blocks = std::iter::once(0).chain(spec.transitions.iter().map(|change| change.block));
+    for block in blocks {
+        if spec.engine_at(block) == EngineKind::Ethereum {
+            let text = format!("block {block}: plain Ethereum blocks are not supported");
+            return Err(LedgerError::Unsupported(text));
+        }
+    }
+    Ok(())
+}
