@@ -2,6 +2,7 @@
 
 pub mod istanbul;
 pub mod qbft;
+pub mod raft;
 
 /// Why extraData is not what the engine writes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

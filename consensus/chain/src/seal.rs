@@ -24,6 +24,13 @@ pub fn recover_seal(seal: &Seal, digest: B256) -> Result<Address, SealError> {
     recover_address(&signature, digest).map_err(|_| SealError(*seal))
 }
 
+/// Whether `s` is in the lower half, as our own seals are. Where a block hash covers the seal, the
+/// other form would be a second block with the same content.
+#[must_use]
+pub fn is_low_s(seal: &Seal) -> bool {
+    Signature::from_bytes_and_parity(&seal[..64], false).normalize_s().is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,10 @@
 //! and an epoch block drops all votes.
 
 use crate::{
-    BlockNumber, ValidatorSet, extra_data::qbft::Vote, limits::VALIDATORS_MAX, spec::EngineKind,
+    BlockNumber, ValidatorSet,
+    extra_data::{qbft::Vote, raft::MemberChange},
+    limits::VALIDATORS_MAX,
+    spec::EngineKind,
     validators::ValidatorSetError,
 };
 use alloy_primitives::{Address, Bytes};
@@ -220,6 +223,36 @@ impl VoteTally {
             self.members.clear();
             self.last_member_id = 0;
         }
+    }
+
+    /// Applies a change of a Raft cluster's members; `None` when it does not fit.
+    pub fn change_member(&mut self, address: Address, change: MemberChange) -> Option<()> {
+        let index = self.members.iter().position(|member| member.address == address);
+        match (change, index) {
+            (MemberChange::AddVoter | MemberChange::AddLearner, None)
+                if self.members.len() < VALIDATORS_MAX && !address.is_zero() =>
+            {
+                self.last_member_id = self.last_member_id.checked_add(1)?;
+                let learner = change == MemberChange::AddLearner;
+                self.members.push(RaftMember { address, id: self.last_member_id, learner });
+            }
+            (MemberChange::Promote, Some(index)) => {
+                let member = self.members.get_mut(index).filter(|member| member.learner)?;
+                member.learner = false;
+            }
+            (MemberChange::Remove, Some(index)) => {
+                let voters = self.members.iter().filter(|member| !member.learner).count();
+                let last = voters == 1 && !self.members.get(index)?.learner;
+                if last {
+                    return None;
+                }
+                self.members.remove(index);
+            }
+            _ => return None,
+        }
+        let voters = self.members.iter().filter(|member| !member.learner);
+        self.validators = ValidatorSet::new(voters.map(|member| member.address).collect()).ok()?;
+        Some(())
     }
 
     /// Validators that are no members yet become voters, in the order of their addresses.

@@ -4,8 +4,11 @@
 //! durable before any action happens, so nothing that binds this node is said before it is on disk
 //! (S6: no equivocation after a crash).
 
+mod record;
 mod status;
 
+pub use entente_chain::extra_data::raft::MemberChange;
+pub use record::{Record, RecordError};
 pub use status::{EngineStatus, ValidatorStatus};
 
 use crate::message::{Admitted, Message};
@@ -130,19 +133,6 @@ pub enum Operation {
         /// Who shall lead.
         to: Address,
     },
-}
-
-/// What becomes of a member of a Raft cluster; one change per block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MemberChange {
-    /// A new voter.
-    AddVoter,
-    /// A new learner.
-    AddLearner,
-    /// A learner becomes a voter.
-    Promote,
-    /// It leaves.
-    Remove,
 }
 
 /// Everything that can happen to an engine.
@@ -335,13 +325,6 @@ pub struct Evidence {
     pub what: &'static str,
     /// The two conflicting digests, where there are two.
     pub digests: (B256, B256),
-}
-
-/// What must be durable before a message leaves. Opaque to the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Record {
-    /// A record of the IBFT engine.
-    Ibft(crate::ibft::Record),
 }
 
 /// Records and actions of one or more inputs. Fields are private: engines add, hosts can only

@@ -32,12 +32,13 @@ mod wire;
 pub use payload::{
     CommitPayload, Kind, Payload, PreparePayload, ProposalPayload, RoundChangePayload, Signed, View,
 };
+pub(crate) use record::PREFIX;
 pub use record::{Record, RecordError};
 pub use wire::{Message, Proposal, RoundChange};
 
 use crate::{
     engine::{Action, ChainPosition, Engine, EngineStatus, Input, Millis, Now, Step, Verdict},
-    message::{self, Admitted},
+    message::Admitted,
     operator_votes::OperatorVotes,
 };
 use alloy_primitives::{Address, B256};
@@ -141,7 +142,10 @@ impl Ibft {
 
     fn on_message(&mut self, from: NodeId, admitted: Admitted, now: Now, out: &mut Step) {
         let Some(mut height) = self.height.take() else { return };
-        let message::Message::Ibft(message) = admitted.message();
+        let Some(message) = admitted.ibft() else {
+            self.height = Some(height);
+            return;
+        };
         let view = message.view();
         let votes_now = height.validators.contains(message.author());
         let window = height.number..height.number.saturating_add(FUTURE_HEIGHTS_MAX);
@@ -196,7 +200,7 @@ impl Ibft {
         now: Now,
         out: &mut Step,
     ) {
-        let message::Message::Ibft(message) = admitted.message();
+        let Some(message) = admitted.ibft() else { return };
         let (author, kind, view) = (message.author(), message.kind(), message.view());
         match outcome {
             Outcome::New | Outcome::Known => {

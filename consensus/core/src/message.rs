@@ -4,7 +4,7 @@
 //! order. Cheap checks (size, shape, environment, height) come before signatures, signatures before
 //! the senders of a block.
 
-use crate::ibft;
+use crate::{ibft, raft};
 use alloy_primitives::{Address, Bytes};
 use entente_chain::{
     BlockNumber, EnvironmentId, RecoveredTransaction, TransactionEnvelope, ValidatorSet,
@@ -15,12 +15,15 @@ use std::sync::Arc;
 
 /// First byte of a frame: whose message it is and in which version.
 const IBFT: u8 = 1;
+const RAFT: u8 = 2;
 
 /// A message of any engine. Closed on purpose: the compiler lists every place a new engine touches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// Of the IBFT engine.
     Ibft(ibft::Message),
+    /// Of the Raft engine.
+    Raft(Box<raft::Message>),
 }
 
 impl Message {
@@ -33,14 +36,20 @@ impl Message {
                 message.encode(&mut out);
                 out.into()
             }
+            Self::Raft(message) => {
+                let mut out = vec![RAFT];
+                message.encode(&mut out);
+                out.into()
+            }
         }
     }
 
-    /// Who signed it.
+    /// Who says it.
     #[must_use]
     pub const fn author(&self) -> Address {
         match self {
             Self::Ibft(message) => message.author(),
+            Self::Raft(message) => message.author,
         }
     }
 }
@@ -57,6 +66,14 @@ impl Admitted {
     #[must_use]
     pub const fn message(&self) -> &Message {
         &self.message
+    }
+
+    /// The message, when it is the IBFT engine's.
+    pub(crate) const fn ibft(&self) -> Option<&ibft::Message> {
+        match &self.message {
+            Message::Ibft(message) => Some(message),
+            Message::Raft(_) => None,
+        }
     }
 
     /// The frame, byte for byte as it came, to be relayed.
@@ -123,13 +140,13 @@ pub enum AdmissionError {
         got: usize,
     },
     /// The first byte names no engine.
-    #[error("frame begins with {0:?}, expected 1 (ibft)")]
+    #[error("frame begins with {0:?}, expected 1 (ibft) or 2 (raft)")]
     UnknownEngine(Option<u8>),
     /// Not the RLP of a message.
     #[error("not a consensus message: {0}")]
     Rlp(#[from] alloy_rlp::Error),
     /// A message type that does not exist.
-    #[error("message code {0:#x} is unknown, expected 0x12 to 0x15")]
+    #[error("message code {0:#x} is unknown")]
     UnknownCode(u8),
     /// Signed for another environment.
     #[error("message of another environment")]
@@ -204,6 +221,10 @@ pub fn admit(
     match frame.split_first() {
         Some((&IBFT, body)) => {
             let message = Message::Ibft(ibft::Message::admit(body, gate, recover)?);
+            Ok(Admitted { message, frame: frame.clone() })
+        }
+        Some((&RAFT, body)) => {
+            let message = Message::Raft(Box::new(raft::Message::admit(body, gate, recover)?));
             Ok(Admitted { message, frame: frame.clone() })
         }
         first => Err(AdmissionError::UnknownEngine(first.map(|(byte, _)| *byte))),

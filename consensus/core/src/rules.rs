@@ -14,6 +14,7 @@ mod ethereum;
 mod fork_fields;
 mod istanbul;
 mod qbft;
+mod raft;
 mod template;
 mod uncles;
 mod with_parent;
@@ -23,6 +24,7 @@ pub use bft::MIX_HASH;
 pub use difficulty::ethash_difficulty;
 pub use error::{FieldValue, HeaderError, HeaderField};
 pub(crate) use istanbul::author as istanbul_author;
+pub use raft::raft_digest;
 pub use template::next_header;
 pub use uncles::Ancestor;
 
@@ -60,6 +62,7 @@ impl HeaderRules {
         match self.engine(header)? {
             Format::Qbft => qbft::check_alone(&self.spec, header)?,
             Format::Istanbul => istanbul::check_alone(&self.spec, header)?,
+            Format::Raft => raft::check_alone(&self.spec, header)?,
             Format::Ethereum => ethereum::check_alone(&self.spec, header)?,
         }
         alone::timestamp_is_not_in_the_future(&self.spec, header, now)
@@ -82,6 +85,7 @@ impl HeaderRules {
         match self.engine(header)? {
             Format::Qbft => qbft::check_with_parent(&self.spec, header, parent, validators),
             Format::Istanbul => istanbul::check_with_parent(&self.spec, header, parent, validators),
+            Format::Raft => raft::check_with_parent(&self.spec, header, parent, tally),
             Format::Ethereum => ethereum::check_with_parent(&self.spec, header, parent),
         }
     }
@@ -98,6 +102,7 @@ impl HeaderRules {
         match self.engine(header)? {
             Format::Qbft => qbft::check_seals(&self.spec, header, validators),
             Format::Istanbul => istanbul::check_seals(&self.spec, header, validators),
+            Format::Raft => raft::check_seals(header),
             Format::Ethereum => Ok(()),
         }
     }
@@ -114,7 +119,7 @@ impl HeaderRules {
     ) -> Result<(), HeaderError> {
         uncles::hash_matches(header, ommers)?;
         match self.engine(header)? {
-            Format::Qbft | Format::Istanbul => uncles::there_are_none(ommers),
+            Format::Qbft | Format::Istanbul | Format::Raft => uncles::there_are_none(ommers),
             Format::Ethereum if ethereum::is_merged(&self.spec, header) => {
                 uncles::there_are_none(ommers)
             }
@@ -129,7 +134,7 @@ impl HeaderRules {
     pub fn author(&self, header: &Header) -> Result<Address, HeaderError> {
         match self.engine(header)? {
             Format::Istanbul => istanbul::author(header),
-            Format::Qbft | Format::Ethereum => Ok(header.beneficiary),
+            Format::Qbft | Format::Raft | Format::Ethereum => Ok(header.beneficiary),
         }
     }
 
@@ -141,6 +146,7 @@ impl HeaderRules {
         match self.engine(header)? {
             Format::Qbft => qbft::committers(header),
             Format::Istanbul => istanbul::committers(header),
+            Format::Raft => Ok(vec![raft::signer(header)?]),
             Format::Ethereum => Ok(Vec::new()),
         }
     }
@@ -179,6 +185,7 @@ impl HeaderRules {
         let tally = match self.engine(header)? {
             Format::Qbft => qbft::tally_after(&self.spec, header, tally)?,
             Format::Istanbul => istanbul::tally_after(&self.spec, header, tally)?,
+            Format::Raft => raft::tally_after(header, tally)?,
             Format::Ethereum => tally,
         };
         self.tally_for(header.number.saturating_add(1), tally)
@@ -188,8 +195,9 @@ impl HeaderRules {
         match self.spec.engine_at(header.number) {
             EngineKind::Qbft => Ok(Format::Qbft),
             EngineKind::Istanbul => Ok(Format::Istanbul),
+            EngineKind::Raft => Ok(Format::Raft),
             EngineKind::Ethereum => Ok(Format::Ethereum),
-            engine @ (EngineKind::Clique | EngineKind::Raft) => {
+            engine @ EngineKind::Clique => {
                 Err(HeaderError::UnsupportedEngine { engine, number: header.number })
             }
         }
@@ -201,5 +209,6 @@ impl HeaderRules {
 enum Format {
     Qbft,
     Istanbul,
+    Raft,
     Ethereum,
 }

@@ -29,8 +29,8 @@ use entente_chain::{
 };
 use entente_consensus::{
     ChainPosition, EngineStatus, Input, Replica,
-    ibft::{Ibft, IbftSettings},
     rules::rules_for,
+    schedule::{EngineSettings, Schedule},
     sync::SyncSettings,
 };
 use entente_evm::{Executor, Senders};
@@ -40,7 +40,12 @@ use entente_pool::Pool;
 use entente_rpc::{Context as RpcContext, Events, RpcServer};
 use entente_storage::Database;
 use metrics_exporter_prometheus::PrometheusHandle;
-use std::{net::SocketAddr, sync::Arc, thread::JoinHandle};
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::SocketAddr,
+    sync::Arc,
+    thread::JoinHandle,
+};
 use tokio::sync::watch;
 
 /// Heads kept for a subscriber that is slow.
@@ -131,11 +136,9 @@ impl Node {
             "listening"
         );
         let stop = Stop::default();
-        let engine = Ibft::new(
-            Arc::clone(&shared.spec),
-            signer.clone(),
-            IbftSettings { environment, vanity: *vanity },
-        );
+        // Another seed at each start: two nodes, or two lives of one, draw different delays.
+        let settings = EngineSettings { environment, vanity: *vanity, seed: random_seed() };
+        let engine = Schedule::new(Arc::clone(&shared.spec), signer.clone(), settings);
         let owned = Owned {
             chain,
             replica: Replica::new(Box::new(engine), SyncSettings::default()),
@@ -175,6 +178,11 @@ impl Node {
         });
         drop(joined.await);
     }
+}
+
+fn random_seed() -> u64 {
+    // Every RandomState has keys of its own, drawn from the system's randomness.
+    RandomState::new().hash_one(0)
 }
 
 /// Executes with the author that each header format names: votes of IBFT 1 and Clique stand in the

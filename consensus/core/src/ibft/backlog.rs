@@ -1,10 +1,7 @@
 //! Messages for heights that have not begun here, and which messages were passed on.
 
 use super::payload::{Kind, View};
-use crate::{
-    engine::Millis,
-    message::{Admitted, Message},
-};
+use crate::{engine::Millis, message::Admitted};
 use alloy_primitives::Address;
 use entente_chain::{BlockNumber, NodeId, limits::BACKLOG_PER_VALIDATOR};
 use std::collections::BTreeMap;
@@ -27,7 +24,7 @@ pub(super) struct Backlog {
 impl Backlog {
     /// Keeps a message, if there is room and it is new.
     pub(super) fn insert(&mut self, from: NodeId, admitted: Admitted) {
-        let Message::Ibft(message) = admitted.message();
+        let Some(message) = admitted.ibft() else { return };
         let (kind, view, author) = (message.kind(), message.view(), message.author());
         let carries_block = |kind| matches!(kind, Kind::Proposal | Kind::RoundChange);
         if carries_block(kind) && self.blocks() >= BLOCKS_MAX {
@@ -35,7 +32,7 @@ impl Backlog {
         }
         let kept = self.kept.entry(author).or_default();
         let same = |other: &(NodeId, Admitted)| {
-            let Message::Ibft(other) = other.1.message();
+            let Some(other) = other.1.ibft() else { return false };
             let slot = other.kind() == kind && other.view().height == view.height;
             slot && (carries_block(kind) || other.view().round == view.round)
         };
@@ -68,22 +65,18 @@ impl Backlog {
     }
 
     fn blocks(&self) -> usize {
-        let kinds = self.kept.values().flatten().map(|(_, admitted)| {
-            let Message::Ibft(message) = admitted.message();
-            message.kind()
-        });
+        let kept = self.kept.values().flatten();
+        let kinds = kept.filter_map(|(_, admitted)| Some(admitted.ibft()?.kind()));
         kinds.filter(|kind| matches!(kind, Kind::Proposal | Kind::RoundChange)).count()
     }
 }
 
 fn round_of(admitted: &Admitted) -> u64 {
-    let Message::Ibft(message) = admitted.message();
-    message.view().round
+    admitted.ibft().map_or(0, |message| message.view().round)
 }
 
 fn height_of(admitted: &Admitted) -> BlockNumber {
-    let Message::Ibft(message) = admitted.message();
-    message.view().height
+    admitted.ibft().map_or(0, |message| message.view().height)
 }
 
 /// Messages that were passed on, by author and type.

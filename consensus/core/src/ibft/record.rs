@@ -14,8 +14,8 @@ use entente_chain::{
 };
 use std::sync::Arc;
 
-const VERSION: u8 = 1;
-const IBFT: u8 = 1;
+/// Version and engine.
+pub(crate) const PREFIX: [u8; 2] = [1, 1];
 const VOTE_SENT: u8 = 1;
 const PREPARED: u8 = 2;
 const ROUND_REACHED: u8 = 3;
@@ -57,9 +57,6 @@ pub enum Record {
 /// Why bytes of the log are no record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// Written by another version or engine.
-    #[error("record begins with {0:02x?}, expected [01, 01]")]
-    Version(Vec<u8>),
     /// Not the RLP of a record.
     #[error("record is damaged: {0}")]
     Rlp(#[from] alloy_rlp::Error),
@@ -69,24 +66,6 @@ pub enum RecordError {
     /// The block is not what it was.
     #[error("record is damaged: {0}")]
     Block(String),
-}
-
-impl crate::engine::Record {
-    /// The bytes for the log.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        match self {
-            Self::Ibft(record) => record.encode(),
-        }
-    }
-
-    /// Reads what [`crate::engine::Record::encode`] wrote.
-    ///
-    /// # Errors
-    /// When the bytes were damaged or come from another version or environment.
-    pub fn decode(bytes: &[u8], environment: EnvironmentId) -> Result<Self, RecordError> {
-        Record::decode(bytes, environment).map(Self::Ibft)
-    }
 }
 
 impl Record {
@@ -100,7 +79,7 @@ impl Record {
         }
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut fields = Vec::with_capacity(128);
         match self {
             Self::VoteSent { height, round, kind, digest } => {
@@ -117,16 +96,14 @@ impl Record {
                 begin(ROUND_REACHED, *height, *round, &mut fields);
             }
         }
-        let mut out = vec![VERSION, IBFT];
+        let mut out = PREFIX.to_vec();
         Header { list: true, payload_length: fields.len() }.encode(&mut out);
         out.extend_from_slice(&fields);
         out
     }
 
-    fn decode(bytes: &[u8], environment: EnvironmentId) -> Result<Self, RecordError> {
-        let Some(mut body) = bytes.strip_prefix(&[VERSION, IBFT]) else {
-            return Err(RecordError::Version(bytes.iter().take(2).copied().collect()));
-        };
+    /// Reads what follows the prefix.
+    pub(crate) fn decode(mut body: &[u8], environment: EnvironmentId) -> Result<Self, RecordError> {
         let mut fields = Header::decode_bytes(&mut body, true)?;
         nothing_left(body)?;
         let tag = u8::decode(&mut fields)?;

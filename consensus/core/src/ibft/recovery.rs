@@ -21,7 +21,8 @@ impl Ibft {
         let Some(mut height) = self.height.take() else { return };
         let mut reached = 0;
         let mut locks: Vec<Prepared> = Vec::new();
-        for crate::Record::Ibft(record) in records {
+        for record in records {
+            let crate::Record::Ibft(record) = record else { continue };
             if record.height() != height.number {
                 continue;
             }

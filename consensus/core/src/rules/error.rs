@@ -98,6 +98,21 @@ pub enum HeaderError {
     /// A vote has one of two nonces.
     #[error("nonce is {got}, expected all ff (add) or 0 (drop)")]
     VoteNonce { got: B64 },
+    /// Only blocks that GoQuorum made go without.
+    #[error("extraData has no term; only chains that began under GoQuorum's Raft have such blocks")]
+    RaftTermMissing,
+    /// Terms never go back along a chain.
+    #[error("term is {got}, at least {least} is expected")]
+    RaftTermFell { got: u64, least: u64 },
+    /// The leader's number in the cluster is another one.
+    #[error("raft id is {got}, expected {expected}")]
+    RaftId { got: u64, expected: u64 },
+    /// A change that does not fit the members.
+    #[error("the change of member {member} does not fit the members")]
+    MemberChange { member: Address },
+    /// The hash covers the seal, so its other form would be another block.
+    #[error("the seal's s is in the upper half of the group order")]
+    HighS,
     /// A nonce where there is none.
     #[error("nonce is {got}, expected 0")]
     Nonce { got: B64 },

@@ -3,7 +3,7 @@
 use super::{
     alone::clamp_gas_limit,
     bft::{DIFFICULTY, MIX_HASH},
-    fork_fields,
+    fork_fields, raft,
     with_parent::gas_limit_base,
 };
 use crate::engine::BuildAttributes;
@@ -22,7 +22,9 @@ pub fn next_header(
     let (difficulty, mix_hash) = match spec.engine_at(attributes.number) {
         EngineKind::Qbft | EngineKind::Istanbul => (DIFFICULTY, MIX_HASH),
         // Clique's difficulty depends on whose turn it is: its engine sets it.
-        EngineKind::Clique | EngineKind::Raft | EngineKind::Ethereum => (U256::ZERO, B256::ZERO),
+        EngineKind::Clique => (attributes.difficulty, B256::ZERO),
+        EngineKind::Raft => (raft::DIFFICULTY, B256::ZERO),
+        EngineKind::Ethereum => (U256::ZERO, B256::ZERO),
     };
     let mut header = Header {
         parent_hash: attributes.parent,

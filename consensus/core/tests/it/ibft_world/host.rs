@@ -175,7 +175,7 @@ impl World {
 
     /// S6: over all restarts, nobody says two things in one round.
     pub(super) fn check_said(&mut self, message: &Message) {
-        let Message::Ibft(message) = message;
+        let Message::Ibft(message) = message else { panic!("IBFT speaks no other language") };
         let view = message.view();
         let digest = match message {
             ibft::Message::Proposal(proposal) => proposal.signed.payload().digest,

@@ -1,0 +1,51 @@
+//! What an engine keeps in the consensus log, and its byte form: version, engine, RLP.
+
+use crate::{ibft, raft};
+use entente_chain::EnvironmentId;
+
+/// What must be durable before a message leaves. Opaque to the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A record of the IBFT engine.
+    Ibft(ibft::Record),
+    /// A record of the Raft engine.
+    Raft(Box<raft::Record>),
+}
+
+/// Why bytes of the log are no record. A record that cannot be read stops the node instead of
+/// letting it forget a vote.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Written by another version.
+    #[error("record begins with {0:02x?}, expected [01, 01] (ibft) or [01, 02] (raft)")]
+    Version(Vec<u8>),
+    /// Not a record of the IBFT engine.
+    #[error(transparent)]
+    Ibft(#[from] ibft::RecordError),
+    /// Not a record of the Raft engine.
+    #[error(transparent)]
+    Raft(#[from] raft::RecordError),
+}
+
+impl Record {
+    /// The bytes for the log.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Ibft(record) => record.encode(),
+            Self::Raft(record) => record.encode(),
+        }
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote.
+    ///
+    /// # Errors
+    /// When the bytes were damaged or come from another version or environment.
+    pub fn decode(bytes: &[u8], environment: EnvironmentId) -> Result<Self, RecordError> {
+        match bytes.split_first_chunk() {
+            Some((&ibft::PREFIX, body)) => Ok(Self::Ibft(ibft::Record::decode(body, environment)?)),
+            Some((&raft::PREFIX, body)) => Ok(Self::Raft(Box::new(raft::Record::decode(body)?))),
+            _ => Err(RecordError::Version(bytes.iter().take(2).copied().collect())),
+        }
+    }
+}

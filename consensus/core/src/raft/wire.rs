@@ -1,0 +1,273 @@
+//! Raft messages. They are not signed: the handshake proved whose node a connection leads to, and
+//! no message is relayed.
+
+use super::state::Position;
+use crate::{
+    engine::MemberChange,
+    message::{AdmissionError, Gate, RecoverSenders},
+};
+use alloy_consensus::proofs::calculate_transaction_root;
+use alloy_primitives::{Address, B256};
+use alloy_rlp::{Decodable, Encodable, Header};
+use entente_chain::{
+    Block, BlockBody, BlockNumber, EnvironmentId, RecoveredBlock, SealedHeader,
+    limits::{BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, FUTURE_HEIGHTS_MAX, ROUND_MAX},
+};
+use std::sync::Arc;
+
+/// The newest block that a leader knows to be decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Commit {
+    /// Height.
+    pub number: BlockNumber,
+    /// Block hash.
+    pub hash: B256,
+}
+
+/// What is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Asks for a vote, or in a trial, whether one would be given.
+    AskVote {
+        /// How far the author's log reaches.
+        position: Position,
+        /// The term in which it wants to lead.
+        proposed: u64,
+        /// A leader handed over to it.
+        transfer: bool,
+        /// Binds nobody.
+        trial: bool,
+    },
+    /// The answer.
+    Vote {
+        /// As asked.
+        proposed: u64,
+        /// Whether the vote was given.
+        granted: bool,
+        /// As asked.
+        trial: bool,
+    },
+    /// A leader's beat: what is decided, and the block in flight.
+    Append {
+        /// What is decided.
+        commit: Commit,
+        /// The block in flight.
+        block: Option<RecoveredBlock>,
+    },
+    /// A member's answer.
+    Appended {
+        /// Its head.
+        head: BlockNumber,
+        /// The block it accepted in this term; zero: none.
+        accepted: B256,
+    },
+    /// A voter without memory asks how far the others are.
+    Recover {
+        /// Echoed in the answer.
+        nonce: u64,
+    },
+    /// The answer.
+    Recovered {
+        /// As asked.
+        nonce: u64,
+        /// The author's head.
+        head: BlockNumber,
+        /// The block it accepted above, with the term.
+        accepted: Option<(u64, RecoveredBlock)>,
+    },
+    /// Take over at once.
+    TimeoutNow,
+    /// An operator's wish, passed on to the leader.
+    Change {
+        /// Whom it is about.
+        member: Address,
+        /// What becomes of it.
+        change: MemberChange,
+    },
+}
+
+/// A Raft message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The environment it belongs to.
+    pub environment: EnvironmentId,
+    /// Who says it.
+    pub author: Address,
+    /// The author's term.
+    pub term: u64,
+    /// What it says.
+    pub body: Body,
+}
+
+impl Message {
+    /// Appends the message.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let mut fields = Vec::with_capacity(128);
+        self.environment.0.encode(&mut fields);
+        self.author.encode(&mut fields);
+        self.term.encode(&mut fields);
+        match &self.body {
+            Body::AskVote { position, proposed, transfer, trial } => {
+                1u8.encode(&mut fields);
+                position.height.encode(&mut fields);
+                position.term.encode(&mut fields);
+                proposed.encode(&mut fields);
+                transfer.encode(&mut fields);
+                trial.encode(&mut fields);
+            }
+            Body::Vote { proposed, granted, trial } => {
+                2u8.encode(&mut fields);
+                proposed.encode(&mut fields);
+                granted.encode(&mut fields);
+                trial.encode(&mut fields);
+            }
+            Body::Append { commit, block } => {
+                3u8.encode(&mut fields);
+                commit.number.encode(&mut fields);
+                commit.hash.encode(&mut fields);
+                encode_block(block.as_ref(), &mut fields);
+            }
+            Body::Appended { head, accepted } => {
+                4u8.encode(&mut fields);
+                head.encode(&mut fields);
+                accepted.encode(&mut fields);
+            }
+            Body::Recover { nonce } => {
+                5u8.encode(&mut fields);
+                nonce.encode(&mut fields);
+            }
+            Body::Recovered { nonce, head, accepted } => {
+                6u8.encode(&mut fields);
+                nonce.encode(&mut fields);
+                head.encode(&mut fields);
+                accepted.as_ref().map_or(0, |(term, _)| *term).encode(&mut fields);
+                encode_block(accepted.as_ref().map(|(_, block)| block), &mut fields);
+            }
+            Body::TimeoutNow => 7u8.encode(&mut fields),
+            Body::Change { member, change } => {
+                8u8.encode(&mut fields);
+                member.encode(&mut fields);
+                change.code().encode(&mut fields);
+            }
+        }
+        Header { list: true, payload_length: fields.len() }.encode(out);
+        out.extend_from_slice(&fields);
+    }
+
+    /// Decodes a message and checks what needs no state; senders of a block come last.
+    pub(crate) fn admit(
+        mut body: &[u8],
+        gate: &Gate<'_>,
+        recover: RecoverSenders<'_>,
+    ) -> Result<Self, AdmissionError> {
+        let mut fields = Header::decode_bytes(&mut body, true)?;
+        let environment = EnvironmentId(B256::decode(&mut fields)?);
+        if environment != gate.environment {
+            return Err(AdmissionError::OtherEnvironment);
+        }
+        let author = Address::decode(&mut fields)?;
+        let term = bounded_term(&mut fields)?;
+        let body_of = Self::decode_body(&mut fields, gate, recover)?;
+        if !fields.is_empty() || !body.is_empty() {
+            return Err(alloy_rlp::Error::Custom("trailing bytes").into());
+        }
+        Ok(Self { environment, author, term, body: body_of })
+    }
+
+    fn decode_body(
+        fields: &mut &[u8],
+        gate: &Gate<'_>,
+        recover: RecoverSenders<'_>,
+    ) -> Result<Body, AdmissionError> {
+        Ok(match u8::decode(fields)? {
+            1 => Body::AskVote {
+                position: Position { height: u64::decode(fields)?, term: bounded_term(fields)? },
+                proposed: bounded_term(fields)?,
+                transfer: bool::decode(fields)?,
+                trial: bool::decode(fields)?,
+            },
+            2 => Body::Vote {
+                proposed: bounded_term(fields)?,
+                granted: bool::decode(fields)?,
+                trial: bool::decode(fields)?,
+            },
+            3 => Body::Append {
+                commit: Commit { number: u64::decode(fields)?, hash: B256::decode(fields)? },
+                block: decode_block(fields, gate, recover)?,
+            },
+            4 => Body::Appended { head: u64::decode(fields)?, accepted: B256::decode(fields)? },
+            5 => Body::Recover { nonce: u64::decode(fields)? },
+            6 => {
+                let (nonce, head) = (u64::decode(fields)?, u64::decode(fields)?);
+                let term = bounded_term(fields)?;
+                let block = decode_block(fields, gate, recover)?;
+                Body::Recovered { nonce, head, accepted: block.map(|block| (term, block)) }
+            }
+            7 => Body::TimeoutNow,
+            8 => {
+                let member = Address::decode(fields)?;
+                let code = u8::decode(fields)?;
+                let change =
+                    MemberChange::from_code(code).ok_or(AdmissionError::UnknownCode(code))?;
+                Body::Change { member, change }
+            }
+            code => return Err(AdmissionError::UnknownCode(code)),
+        })
+    }
+}
+
+fn bounded_term(fields: &mut &[u8]) -> Result<u64, AdmissionError> {
+    let got = u64::decode(fields)?;
+    if got > ROUND_MAX {
+        return Err(AdmissionError::Round { got, allowed: ROUND_MAX });
+    }
+    Ok(got)
+}
+
+fn encode_block(block: Option<&RecoveredBlock>, out: &mut Vec<u8>) {
+    match block {
+        Some(block) => block.encode(out),
+        None => Header { list: true, payload_length: 0 }.encode(out),
+    }
+}
+
+/// A block, or an empty list. Closed world: no uncles, no withdrawals.
+fn decode_block(
+    fields: &mut &[u8],
+    gate: &Gate<'_>,
+    recover: RecoverSenders<'_>,
+) -> Result<Option<RecoveredBlock>, AdmissionError> {
+    const EMPTY_LIST: u8 = 0xc0;
+    if fields.first() == Some(&EMPTY_LIST) {
+        *fields = fields.get(1..).unwrap_or_default();
+        return Ok(None);
+    }
+    let before = fields.len();
+    let block = Block::decode(fields)?;
+    let got = before.saturating_sub(fields.len());
+    if got > BLOCK_BYTES_MAX {
+        let what = "bytes of a block";
+        return Err(AdmissionError::TooMany { what, got, allowed: BLOCK_BYTES_MAX });
+    }
+    let (got, allowed) = (block.transactions.len(), BLOCK_TRANSACTIONS_MAX);
+    if got > allowed {
+        return Err(AdmissionError::TooMany { what: "transactions", got, allowed });
+    }
+    // A block at our head or a little below is old news, and costs no recovery of senders.
+    let number = block.header.number;
+    let (lowest, highest) = (gate.head, gate.head.saturating_add(FUTURE_HEIGHTS_MAX));
+    if !(lowest..=highest).contains(&number) {
+        return Err(AdmissionError::Height { got: number, lowest, highest });
+    }
+    let Block { header, transactions, ommers, withdrawals } = block;
+    if !ommers.is_empty() || withdrawals.as_ref().is_some_and(|list| !list.is_empty()) {
+        return Err(AdmissionError::Mismatch("the block has uncles or withdrawals"));
+    }
+    if calculate_transaction_root(&transactions) != header.transactions_root {
+        return Err(AdmissionError::Mismatch("the transactions are not those of the header"));
+    }
+    let transactions = recover(transactions).map_err(AdmissionError::Senders)?;
+    let hash = header.hash_slow();
+    let body = Arc::new(BlockBody { transactions, ommers, withdrawals });
+    Ok(Some(RecoveredBlock { header: SealedHeader::new(header, hash), body }))
+}
