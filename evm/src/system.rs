@@ -13,7 +13,11 @@ use alloy_eips::{
     eip7685::{EMPTY_REQUESTS_HASH, Requests},
 };
 use alloy_primitives::{Address, B256, Bytes, Log, U256, b256};
-use entente_chain::{extra_data::qbft::QbftExtra, fork::Fork, spec::Beneficiary};
+use entente_chain::{
+    extra_data::{istanbul::IstanbulExtra, qbft::QbftExtra, raft::RaftExtra},
+    fork::Fork,
+    spec::{Beneficiary, EngineKind},
+};
 use revm::context_interface::result::ExecutionResult;
 
 const ETHER: u64 = 1_000_000_000_000_000_000;
@@ -56,6 +60,8 @@ pub(crate) fn finish(
             let wei = U256::from(withdrawal.amount).saturating_mul(U256::from(GWEI));
             run.state().add_balance(withdrawal.address, wei)?;
         }
+        proof_of_work_reward(run, header, ommers)?;
+    } else if is_of_goquorum_raft(run, header) {
         proof_of_work_reward(run, header, ommers)?;
     } else {
         configured_reward(run, header, author)?;
@@ -127,6 +133,13 @@ fn deposit(data: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
+/// GoQuorum's Raft pays the reward of proof of work (raft/minter.go `AccumulateRewards`); our Raft
+/// blocks, which name a term, do not.
+fn is_of_goquorum_raft(run: &BlockRun<'_>, header: &Header) -> bool {
+    run.facts.rules.engine == EngineKind::Raft
+        && RaftExtra::decode(&header.extra_data).is_ok_and(|extra| extra.term.is_none())
+}
+
 /// Yellow Paper 11.3, until the merge.
 fn proof_of_work_reward(
     run: &mut BlockRun<'_>,
@@ -165,7 +178,7 @@ fn configured_reward(
         Beneficiary::Proposer => vec![author],
         Beneficiary::Fixed(address) => vec![address],
         Beneficiary::List(addresses) => addresses,
-        Beneficiary::Validators => validators(header, author),
+        Beneficiary::Validators => validators(run.facts.rules.engine, header, author),
     };
     let share = reward.checked_div(U256::from(addresses.len())).unwrap_or_default();
     for address in addresses {
@@ -174,11 +187,15 @@ fn configured_reward(
     Ok(())
 }
 
-/// The validators that a QBFT header names; other headers name none, there the author stands alone.
-fn validators(header: &Header, author: Address) -> Vec<Address> {
-    QbftExtra::decode(&header.extra_data)
-        .map(|extra| extra.validators)
-        .ok()
-        .filter(|validators| !validators.is_empty())
-        .unwrap_or_else(|| vec![author])
+/// The validators that an IBFT header names; other headers name none, there the author stands alone.
+fn validators(engine: EngineKind, header: &Header, author: Address) -> Vec<Address> {
+    let listed = match engine {
+        EngineKind::Qbft => QbftExtra::decode(&header.extra_data).map(|extra| extra.validators),
+        EngineKind::Istanbul => {
+            IstanbulExtra::decode(&header.extra_data).map(|extra| extra.validators)
+        }
+        EngineKind::Clique | EngineKind::Raft | EngineKind::Ethereum => Ok(Vec::new()),
+    };
+    let listed = listed.ok().filter(|validators| !validators.is_empty());
+    listed.unwrap_or_else(|| vec![author])
 }

@@ -9,8 +9,8 @@ use alloy_rlp::{Decodable, Encodable, Header};
 
 /// Length of the vanity in front of the RLP.
 const VANITY: usize = 32;
-/// Longest raft id: `0x` and a 64-bit number.
-const ID_TEXT_MAX: usize = 18;
+/// Longest raft id: a 64-bit number in hex.
+const ID_TEXT_MAX: usize = 16;
 
 /// What becomes of a member; one change per block, in force from the next height on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl RaftExtra {
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let mut fields = Vec::with_capacity(128);
-        format!("{:#x}", self.raft_id).as_bytes().encode(&mut fields);
+        format!("{:x}", self.raft_id).as_bytes().encode(&mut fields);
         self.signature.encode(&mut fields);
         if let Some(RaftTerm { term, change }) = self.term {
             term.encode(&mut fields);
@@ -134,8 +134,7 @@ fn decode_id(text: &[u8]) -> Result<u64, ExtraDataError> {
     let wrong = alloy_rlp::Error::Custom("the raft id is no hex number");
     let text = Some(text).filter(|text| text.len() <= ID_TEXT_MAX).ok_or(wrong)?;
     let text = std::str::from_utf8(text).map_err(|_| wrong)?;
-    let digits = text.strip_prefix("0x").ok_or(wrong)?;
-    Ok(u64::from_str_radix(digits, 16).map_err(|_| wrong)?)
+    Ok(u64::from_str_radix(text, 16).map_err(|_| wrong)?)
 }
 
 fn decode_term(fields: &mut &[u8]) -> Result<RaftTerm, ExtraDataError> {

@@ -10,7 +10,7 @@ use super::{
     fork_fields::fork_fields_are_due,
     with_parent::{base_fee_follows, gas_limit_moves_within_bound, timestamp_not_before},
 };
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bloom, Bytes, U256, keccak256};
 use entente_chain::{
     ChainSpec, Header, SealedHeader,
     extra_data::raft::{RaftExtra, RaftTerm},
@@ -118,13 +118,25 @@ pub(super) fn check_seals(header: &Header) -> Result<(), HeaderError> {
     Ok(())
 }
 
+/// raft/minter.go signs the header before the body's roots, its bloom and extraData are filled in.
+fn goquorum_digest(header: &Header) -> B256 {
+    Header {
+        ommers_hash: B256::ZERO,
+        transactions_root: B256::ZERO,
+        receipts_root: B256::ZERO,
+        logs_bloom: Bloom::ZERO,
+        extra_data: Bytes::new(),
+        ..header.clone()
+    }
+    .hash_slow()
+}
+
 /// Whose key signed a block.
 pub(super) fn signer(header: &Header) -> Result<Address, HeaderError> {
     let extra = RaftExtra::decode(&header.extra_data)?;
     let digest = match extra.term {
         Some(_) => raft_digest(header, &extra),
-        // raft/minter.go signs the header before extraData is filled.
-        None => Header { extra_data: Bytes::new(), ..header.clone() }.hash_slow(),
+        None => goquorum_digest(header),
     };
     Ok(recover_seal(&extra.signature, digest)?)
 }

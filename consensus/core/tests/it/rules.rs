@@ -4,6 +4,7 @@
 mod breaches;
 mod ethereum;
 mod goquorum;
+mod goquorum_raft;
 mod template;
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};

@@ -326,17 +326,3 @@ fn below_one_second_equal_timestamps_are_fine_and_earlier_ones_are_not() {
     let early = HeaderError::TimestampTooEarly { got: 999, earliest: 1_000 };
     assert_eq!(refused, Err(early));
 }
-
-#[test]
-fn engines_whose_rules_come_later_are_named() {
-    for engine in [EngineKind::Istanbul, EngineKind::Clique, EngineKind::Raft] {
-        let mut network = Network::new(Fork::Berlin);
-        let header = network.block();
-        Arc::make_mut(&mut network.spec).genesis_rules.engine = engine;
-        let refused = HeaderError::UnsupportedEngine { engine, number: 1 };
-        let rules = rules_for(Arc::clone(&network.spec));
-        assert_eq!(rules.check_alone(&header, NOW), Err(refused.clone()));
-        assert_eq!(rules.check_seals(&header, &network.validators), Err(refused.clone()));
-        assert_eq!(rules.author(&header), Err(refused));
-    }
-}
