@@ -1,5 +1,6 @@
 //! What engines keep in a header's extraData.
 
+pub mod clique;
 pub mod istanbul;
 pub mod qbft;
 pub mod raft;

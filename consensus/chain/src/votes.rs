@@ -225,6 +225,19 @@ impl VoteTally {
         }
     }
 
+    /// Notes who sealed a block, and lets the oldest signer seal again (EIP-225).
+    pub fn note_signer(&mut self, block: BlockNumber, signer: Address) {
+        self.forget_signers(block);
+        self.recent.push(RecentSigner { block, signer });
+    }
+
+    /// Forgets signers of blocks that limit nobody any more; again after a vote made the signers
+    /// fewer, as geth's snapshot does.
+    pub fn forget_signers(&mut self, block: BlockNumber) {
+        let limit = self.validators.len() as u64 / 2 + 1;
+        self.recent.retain(|recent| recent.block.saturating_add(limit) > block);
+    }
+
     /// Applies a change of a Raft cluster's members; `None` when it does not fit.
     pub fn change_member(&mut self, address: Address, change: MemberChange) -> Option<()> {
         let index = self.members.iter().position(|member| member.address == address);

@@ -8,6 +8,7 @@
 
 mod alone;
 mod bft;
+mod clique;
 mod difficulty;
 mod error;
 mod ethereum;
@@ -21,6 +22,8 @@ mod with_parent;
 
 pub use alone::{FUTURE_SECONDS_MAX, GAS_LIMIT_MIN};
 pub use bft::MIX_HASH;
+pub(crate) use clique::{IN_TURN, OUT_OF_TURN};
+pub use clique::{clique_digest, clique_in_turn, clique_sealed_until};
 pub use difficulty::ethash_difficulty;
 pub use error::{FieldValue, HeaderError, HeaderField};
 pub(crate) use istanbul::author as istanbul_author;
@@ -59,11 +62,12 @@ impl HeaderRules {
     /// # Errors
     /// The first rule that the header breaks.
     pub fn check_alone(&self, header: &Header, now: u64) -> Result<(), HeaderError> {
-        match self.engine(header)? {
-            Format::Qbft => qbft::check_alone(&self.spec, header)?,
-            Format::Istanbul => istanbul::check_alone(&self.spec, header)?,
-            Format::Raft => raft::check_alone(&self.spec, header)?,
-            Format::Ethereum => ethereum::check_alone(&self.spec, header)?,
+        match self.engine(header) {
+            EngineKind::Qbft => qbft::check_alone(&self.spec, header)?,
+            EngineKind::Istanbul => istanbul::check_alone(&self.spec, header)?,
+            EngineKind::Raft => raft::check_alone(&self.spec, header)?,
+            EngineKind::Clique => clique::check_alone(&self.spec, header)?,
+            EngineKind::Ethereum => ethereum::check_alone(&self.spec, header)?,
         }
         alone::timestamp_is_not_in_the_future(&self.spec, header, now)
     }
@@ -82,11 +86,14 @@ impl HeaderRules {
         let validators = tally.validators();
         with_parent::number_follows(header, parent)?;
         with_parent::parent_is_named(header, parent)?;
-        match self.engine(header)? {
-            Format::Qbft => qbft::check_with_parent(&self.spec, header, parent, validators),
-            Format::Istanbul => istanbul::check_with_parent(&self.spec, header, parent, validators),
-            Format::Raft => raft::check_with_parent(&self.spec, header, parent, tally),
-            Format::Ethereum => ethereum::check_with_parent(&self.spec, header, parent),
+        match self.engine(header) {
+            EngineKind::Qbft => qbft::check_with_parent(&self.spec, header, parent, validators),
+            EngineKind::Istanbul => {
+                istanbul::check_with_parent(&self.spec, header, parent, validators)
+            }
+            EngineKind::Raft => raft::check_with_parent(&self.spec, header, parent, tally),
+            EngineKind::Clique => clique::check_with_parent(&self.spec, header, parent, tally),
+            EngineKind::Ethereum => ethereum::check_with_parent(&self.spec, header, parent),
         }
     }
 
@@ -99,11 +106,12 @@ impl HeaderRules {
         header: &Header,
         validators: &ValidatorSet,
     ) -> Result<(), HeaderError> {
-        match self.engine(header)? {
-            Format::Qbft => qbft::check_seals(&self.spec, header, validators),
-            Format::Istanbul => istanbul::check_seals(&self.spec, header, validators),
-            Format::Raft => raft::check_seals(header),
-            Format::Ethereum => Ok(()),
+        match self.engine(header) {
+            EngineKind::Qbft => qbft::check_seals(&self.spec, header, validators),
+            EngineKind::Istanbul => istanbul::check_seals(&self.spec, header, validators),
+            EngineKind::Raft => raft::check_seals(header),
+            EngineKind::Clique => clique::check_seals(header, validators),
+            EngineKind::Ethereum => Ok(()),
         }
     }
 
@@ -118,12 +126,14 @@ impl HeaderRules {
         ancestor: &dyn Fn(B256) -> Option<Ancestor>,
     ) -> Result<(), HeaderError> {
         uncles::hash_matches(header, ommers)?;
-        match self.engine(header)? {
-            Format::Qbft | Format::Istanbul | Format::Raft => uncles::there_are_none(ommers),
-            Format::Ethereum if ethereum::is_merged(&self.spec, header) => {
+        match self.engine(header) {
+            EngineKind::Qbft | EngineKind::Istanbul | EngineKind::Clique | EngineKind::Raft => {
                 uncles::there_are_none(ommers)
             }
-            Format::Ethereum => uncles::check(&self.spec, header, ommers, ancestor),
+            EngineKind::Ethereum if ethereum::is_merged(&self.spec, header) => {
+                uncles::there_are_none(ommers)
+            }
+            EngineKind::Ethereum => uncles::check(&self.spec, header, ommers, ancestor),
         }
     }
 
@@ -132,9 +142,10 @@ impl HeaderRules {
     /// # Errors
     /// When its seal cannot be read.
     pub fn author(&self, header: &Header) -> Result<Address, HeaderError> {
-        match self.engine(header)? {
-            Format::Istanbul => istanbul::author(header),
-            Format::Qbft | Format::Raft | Format::Ethereum => Ok(header.beneficiary),
+        match self.engine(header) {
+            EngineKind::Istanbul => istanbul::author(header),
+            EngineKind::Clique => clique::author(header),
+            EngineKind::Qbft | EngineKind::Raft | EngineKind::Ethereum => Ok(header.beneficiary),
         }
     }
 
@@ -143,11 +154,12 @@ impl HeaderRules {
     /// # Errors
     /// When extraData or a seal cannot be read.
     pub fn committers(&self, header: &Header) -> Result<Vec<Address>, HeaderError> {
-        match self.engine(header)? {
-            Format::Qbft => qbft::committers(header),
-            Format::Istanbul => istanbul::committers(header),
-            Format::Raft => Ok(vec![raft::signer(header)?]),
-            Format::Ethereum => Ok(Vec::new()),
+        match self.engine(header) {
+            EngineKind::Qbft => qbft::committers(header),
+            EngineKind::Istanbul => istanbul::committers(header),
+            EngineKind::Raft => Ok(vec![raft::signer(header)?]),
+            EngineKind::Clique => Ok(vec![clique::author(header)?]),
+            EngineKind::Ethereum => Ok(Vec::new()),
         }
     }
 
@@ -182,33 +194,17 @@ impl HeaderRules {
     /// # Errors
     /// When extraData cannot be read, or a transition names no validator set.
     pub fn tally_after(&self, header: &Header, tally: VoteTally) -> Result<VoteTally, HeaderError> {
-        let tally = match self.engine(header)? {
-            Format::Qbft => qbft::tally_after(&self.spec, header, tally)?,
-            Format::Istanbul => istanbul::tally_after(&self.spec, header, tally)?,
-            Format::Raft => raft::tally_after(header, tally)?,
-            Format::Ethereum => tally,
+        let tally = match self.engine(header) {
+            EngineKind::Qbft => qbft::tally_after(&self.spec, header, tally)?,
+            EngineKind::Istanbul => istanbul::tally_after(&self.spec, header, tally)?,
+            EngineKind::Raft => raft::tally_after(header, tally)?,
+            EngineKind::Clique => clique::tally_after(&self.spec, header, tally)?,
+            EngineKind::Ethereum => tally,
         };
         self.tally_for(header.number.saturating_add(1), tally)
     }
 
-    fn engine(&self, header: &Header) -> Result<Format, HeaderError> {
-        match self.spec.engine_at(header.number) {
-            EngineKind::Qbft => Ok(Format::Qbft),
-            EngineKind::Istanbul => Ok(Format::Istanbul),
-            EngineKind::Raft => Ok(Format::Raft),
-            EngineKind::Ethereum => Ok(Format::Ethereum),
-            engine @ EngineKind::Clique => {
-                Err(HeaderError::UnsupportedEngine { engine, number: header.number })
-            }
-        }
+    fn engine(&self, header: &Header) -> EngineKind {
+        self.spec.engine_at(header.number)
     }
-}
-
-/// Header formats whose rules are known here.
-#[derive(Clone, Copy)]
-enum Format {
-    Qbft,
-    Istanbul,
-    Raft,
-    Ethereum,
 }

@@ -2,8 +2,7 @@
 
 use alloy_primitives::{Address, B64, B256, U256};
 use entente_chain::{
-    BlockNumber, extra_data::ExtraDataError, seal::SealError, spec::EngineKind,
-    validators::ValidatorSetError,
+    BlockNumber, extra_data::ExtraDataError, seal::SealError, validators::ValidatorSetError,
 };
 use std::fmt;
 
@@ -71,9 +70,6 @@ impl fmt::Display for HeaderField {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "got and expected of the rule that the variant names")]
 pub enum HeaderError {
-    /// Blocks of this engine are not read yet.
-    #[error("blocks of engine {engine:?} are not supported (block {number})")]
-    UnsupportedEngine { engine: EngineKind, number: BlockNumber },
     /// The height is not the parent's plus one.
     #[error("number is {got}, expected {expected}")]
     Number { got: BlockNumber, expected: BlockNumber },
@@ -110,6 +106,15 @@ pub enum HeaderError {
     /// A change that does not fit the members.
     #[error("the change of member {member} does not fit the members")]
     MemberChange { member: Address },
+    /// EIP-225: checkpoints cast no votes.
+    #[error("a checkpoint block has a vote in coinbase and nonce")]
+    CheckpointVote,
+    /// EIP-225: only checkpoints list signers.
+    #[error("block {number} lists signers and is no checkpoint")]
+    CheckpointSigners { number: BlockNumber },
+    /// EIP-225: one block within half of the signers.
+    #[error("{0} sealed one of the last blocks and must wait")]
+    SealedRecently(Address),
     /// The hash covers the seal, so its other form would be another block.
     #[error("the seal's s is in the upper half of the group order")]
     HighS,

@@ -90,7 +90,7 @@ pub(super) fn tally_after(
 }
 
 /// The vote in coinbase and nonce. A zero coinbase with a zero nonce is none.
-fn vote(header: &Header) -> Result<Option<Vote>, HeaderError> {
+pub(super) fn vote(header: &Header) -> Result<Option<Vote>, HeaderError> {
     let add = match header.nonce {
         NONCE_ADD => true,
         B64::ZERO => false,

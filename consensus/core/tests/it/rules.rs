@@ -4,6 +4,7 @@
 mod breaches;
 mod ethereum;
 mod goquorum;
+mod goquorum_clique;
 mod goquorum_raft;
 mod template;
 
