@@ -103,6 +103,8 @@ pub trait Backend: Send + Sync + 'static {
     fn node(&self) -> NodeInfo;
     /// What readiness is judged by.
     fn readiness(&self) -> Readiness;
+    /// Provable breaches of the protocol, newest first, as they are answered.
+    fn evidence(&self, limit: usize) -> Vec<serde_json::Value>;
     /// Metrics in Prometheus' text format, for `GET /metrics`.
     fn metrics(&self) -> String;
 }

@@ -31,7 +31,8 @@ use crate::{
 use alloy_primitives::{Address, B256};
 use branches::Branches;
 use entente_chain::{
-    BlockNumber, ChainSpec, EnvironmentId, ValidatorSet, signer::SealSigner, spec::EngineKind,
+    BlockNumber, ChainSpec, EnvironmentId, RecoveredBlock, ValidatorSet, signer::SealSigner,
+    spec::EngineKind,
 };
 use sealing::Turn;
 use std::sync::Arc;
@@ -74,6 +75,8 @@ pub struct Clique {
     turn: Option<Turn>,
     /// Our newest seal: another one must weigh more.
     sealed: Option<Record>,
+    /// Our seal of before the start, until it is known that others may have heard of it.
+    unheard: Option<RecoveredBlock>,
     operator_votes: OperatorVotes,
     waiting_since: Option<Millis>,
     /// When the head was committed here.
@@ -106,6 +109,7 @@ impl Clique {
             retry_at: None,
             turn: None,
             sealed: None,
+            unheard: None,
             operator_votes: OperatorVotes::default(),
             waiting_since: None,
             head_since: 0,
@@ -132,13 +136,14 @@ impl Clique {
         now: Now,
     ) {
         self.sealed = records.into_iter().rev().find_map(|record| match record {
-            crate::Record::Clique(record) => Some(record),
+            crate::Record::Clique(record) => Some(*record),
             _ => None,
         });
+        self.unheard = self.sealed.as_ref().map(|sealed| sealed.block.clone());
         self.next_number = position.head.number.saturating_add(1);
         self.head_since = now.elapsed;
-        let sealing = self.spec.engine_at(self.next_number) == EngineKind::Clique;
-        self.tree = sealing.then(|| Tree::new(position, ancestors));
+        let ours = self.has_a_say(position.head.number);
+        self.tree = ours.then(|| Tree::new(position, ancestors));
         self.turn = None;
     }
 
@@ -146,7 +151,7 @@ impl Clique {
         self.next_number = position.head.number.saturating_add(1);
         self.head_since = now.elapsed;
         self.turn = None;
-        if self.spec.engine_at(self.next_number) != EngineKind::Clique {
+        if !self.has_a_say(position.head.number) {
             self.tree = None;
             return;
         }
@@ -154,6 +159,13 @@ impl Clique {
             Some(tree) => tree.commit(position, &self.rules),
             None => self.tree = Some(Tree::new(position, Vec::new())),
         }
+    }
+
+    /// Whether this engine makes the block after `head`, or made the head: the last blocks before
+    /// another engine takes over may still lie on different branches.
+    fn has_a_say(&self, head: BlockNumber) -> bool {
+        let ours = |number| self.spec.engine_at(number) == EngineKind::Clique;
+        ours(head.saturating_add(1)) || ours(head) && head > 0
     }
 
     fn on_imported(
@@ -190,6 +202,7 @@ impl Clique {
         if self.retry_at.is_some_and(|at| at <= now.elapsed) {
             self.retry_at = None;
         }
+        self.repeat_seal(now, out);
         self.choose(out);
         self.ask_for_branches(now, out);
         self.seal_if_due(now, out);

@@ -45,6 +45,7 @@ use alloy_primitives::{Address, B256};
 use backlog::{Backlog, Relayed};
 use entente_chain::{
     BlockNumber, ChainSpec, EnvironmentId, NodeId, limits::FUTURE_HEIGHTS_MAX, signer::SealSigner,
+    spec::EngineKind,
 };
 use format::Format;
 use height::{Height, Progress};
@@ -122,11 +123,15 @@ impl Ibft {
 
     fn begin_height(&mut self, position: ChainPosition, now: Now, out: &mut Step) {
         self.next_number = position.head.number.saturating_add(1);
-        self.height = None;
+        let before = self.height.take();
         let Some(format) = Format::of(self.spec.engine_at(self.next_number)) else { return };
         self.peers.retain(&position.next);
         self.relayed.forget_below(self.next_number);
-        let height = Height::new(position, &self.spec, format, self.own_address(), now.elapsed);
+        let mut height = Height::new(position, &self.spec, format, self.own_address(), now.elapsed);
+        // The parent may have changed under us (Clique made it): what we said still binds us.
+        if let Some(before) = before.filter(|before| before.number == height.number) {
+            height.promises.sent = before.promises.sent;
+        }
         self.height = Some(height);
         for (from, admitted) in self.backlog.take(self.next_number) {
             self.on_message(from, admitted, now, out);
@@ -192,6 +197,10 @@ impl Ibft {
         }
     }
 
+    fn parent_may_change(&self) -> bool {
+        self.spec.engine_at(self.next_number.saturating_sub(1)) == EngineKind::Clique
+    }
+
     fn pass_on(
         &mut self,
         from: NodeId,
@@ -210,6 +219,8 @@ impl Ibft {
             }
             Outcome::Ignored => {}
             // Followers relay what they cannot judge: only the author's own node is to blame.
+            // Under another block of Clique, which has no finality, the author may be right too.
+            Outcome::Refused(_) if self.parent_may_change() => {}
             Outcome::Refused(reason) if self.peers.is_node_of(from, author) => {
                 out.then(Action::Penalize { node: from, reason });
             }

@@ -119,6 +119,9 @@ pub struct Schedule {
     signer: Option<SealSigner>,
     settings: EngineSettings,
     on_duty: Option<(Machine, Box<dyn Engine>)>,
+    /// Clique, while the newest block is its own and the next one is not: nodes may stand on
+    /// different branches, and the next engine cannot bring them together.
+    settling: Option<Box<dyn Engine>>,
     lasting: Lasting,
     switches: u64,
     next_number: BlockNumber,
@@ -129,7 +132,23 @@ impl Schedule {
     #[must_use]
     pub fn new(spec: Arc<ChainSpec>, signer: Option<SealSigner>, settings: EngineSettings) -> Self {
         let lasting = Lasting::default();
-        Self { spec, signer, settings, on_duty: None, lasting, switches: 0, next_number: 0 }
+        Self {
+            spec,
+            signer,
+            settings,
+            on_duty: None,
+            settling: None,
+            lasting,
+            switches: 0,
+            next_number: 0,
+        }
+    }
+
+    /// Whether Clique made the head and another engine makes the next block.
+    fn is_settling(&self, head: BlockNumber) -> bool {
+        head > 0
+            && self.spec.engine_at(head) == EngineKind::Clique
+            && self.spec.engine_at(head.saturating_add(1)) != EngineKind::Clique
     }
 
     fn machine_after(&self, head: BlockNumber) -> Option<Machine> {
@@ -163,7 +182,9 @@ impl Schedule {
         if self.on_duty.as_ref().map(|(machine, _)| *machine) == next {
             return false;
         }
-        self.on_duty = None;
+        let leaving = self.on_duty.take();
+        self.settling =
+            leaving.filter(|(machine, _)| *machine == Machine::Clique).map(|(_, it)| it);
         let Some(machine) = next else { return true };
         let mut engine = self.make(machine);
         let (position, ancestors, records) = (position.clone(), Vec::new(), Vec::new());
@@ -184,15 +205,26 @@ impl Engine for Schedule {
                 self.next_number = position.head.number.saturating_add(1);
                 let machine = self.machine_after(position.head.number);
                 self.on_duty = machine.map(|machine| (machine, self.make(machine)));
+                let clique_head = self.is_settling(position.head.number);
+                self.settling = clique_head.then(|| self.make(Machine::Clique));
             }
             Input::Committed(position) => {
                 self.next_number = position.head.number.saturating_add(1);
                 let position = position.clone();
+                if !self.is_settling(position.head.number) {
+                    self.settling = None;
+                }
                 if self.hand_over(now, &position, out) {
+                    if let Some(clique) = &mut self.settling {
+                        clique.step(now, input, out);
+                    }
                     return;
                 }
             }
             _ => {}
+        }
+        if let Some(clique) = &mut self.settling {
+            clique.step(now, input.clone(), out);
         }
         if let Some((_, engine)) = &mut self.on_duty {
             engine.step(now, input, out);
@@ -200,7 +232,9 @@ impl Engine for Schedule {
     }
 
     fn next_deadline(&self) -> Option<Millis> {
-        self.on_duty.as_ref()?.1.next_deadline()
+        let on_duty = self.on_duty.as_ref().and_then(|(_, engine)| engine.next_deadline());
+        let settling = self.settling.as_ref().and_then(|clique| clique.next_deadline());
+        [on_duty, settling].into_iter().flatten().min()
     }
 
     fn status(&self, now: Now) -> EngineStatus {

@@ -10,11 +10,16 @@ mod peers;
 mod pipeline;
 
 use crate::engine::{Action, FetchId, ImportId, Millis, Now, Step, Verdict};
-use entente_chain::{BlockNumber, NodeId, RecoveredBlock, SealedHeader, limits::BLOCK_RANGE_MAX};
+use entente_chain::{
+    BlockNumber, ChainSpec, NodeId, RecoveredBlock, SealedHeader, limits::BLOCK_RANGE_MAX,
+    spec::EngineKind,
+};
 use peers::Peers;
 use pipeline::{Batch, Pipeline};
 use std::collections::BTreeMap;
 
+/// What is held against a peer that says nothing.
+const SILENT: &str = "did not answer a block request";
 /// Requests in flight over all peers; each peer has one at a time.
 const REQUESTS_MAX: usize = 2;
 
@@ -34,6 +39,20 @@ pub struct SyncSettings {
     pub longest_mute: Millis,
     /// How long to wait after this node itself could not import.
     pub pause: Millis,
+    /// Whether the chain may fork (Clique): then blocks that do not follow our head are nobody's
+    /// fault, and the engine brings the branches together.
+    pub forks: bool,
+}
+
+impl SyncSettings {
+    /// The usual patience, for a chain with these rules.
+    #[must_use]
+    pub fn of_chain(spec: &ChainSpec) -> Self {
+        let changes = spec.transitions.iter().filter_map(|change| change.engine);
+        let mut engines = std::iter::once(spec.genesis_rules.engine).chain(changes);
+        let forks = engines.any(|engine| engine == EngineKind::Clique);
+        Self { forks, ..Self::default() }
+    }
 }
 
 impl Default for SyncSettings {
@@ -45,6 +64,7 @@ impl Default for SyncSettings {
             first_mute: 5_000,
             longest_mute: 600_000,
             pause: 1_000,
+            forks: false,
         }
     }
 }
@@ -225,7 +245,7 @@ impl Sync {
         for id in silent {
             if let Some(request) = self.requests.remove(&id) {
                 self.pipeline.want_again(id);
-                self.fail(now, request.peer, Some("did not answer a block request"), out);
+                self.fail(now, request.peer, Some(SILENT), out);
             }
         }
     }
@@ -320,7 +340,9 @@ impl Sync {
 
     fn fail(&mut self, now: Now, node: NodeId, reason: Option<&'static str>, out: &mut Step) {
         self.peers.mute(node, now.elapsed);
-        if let Some(reason) = reason {
+        // Where chains fork, a peer may have left its branch between two words.
+        let may_blame = !self.settings.forks || reason == Some(SILENT);
+        if let Some(reason) = reason.filter(|_| may_blame) {
             out.then(Action::Penalize { node, reason });
         }
     }

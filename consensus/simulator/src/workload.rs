@@ -2,29 +2,57 @@
 
 use crate::scenario::Profile;
 use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxLegacy};
-use alloy_primitives::{Address, B256, Signature, TxKind, U256};
-use entente_chain::{BlockNumber, RecoveredTransaction, TransactionEnvelope, signer::SealSigner};
+use alloy_primitives::{Address, B256, Signature, TxKind, U256, keccak256};
+use entente_chain::{BlockNumber, RecoveredTransaction, TransactionEnvelope};
 use entente_evm::{Room, SkipReason, TransactionSource};
+use k256::ecdsa::SigningKey;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
+/// The account that clients send from. Its signatures are real in every profile: what a node has
+/// written down, it recovers senders of when it starts.
+pub(crate) struct Account {
+    key: SigningKey,
+    address: Address,
+}
+
+impl Account {
+    pub(crate) fn new() -> Self {
+        #[expect(clippy::expect_used, reason = "a constant below the group order")]
+        let key = SigningKey::from_slice(&[0x42; 32]).expect("a secret key");
+        let public = key.verifying_key().to_encoded_point(false);
+        let hash = keccak256(public.as_bytes().get(1..).unwrap_or_default());
+        let address = Address::from_word(hash);
+        Self { key, address }
+    }
+
+    pub(crate) const fn address(&self) -> Address {
+        self.address
+    }
+
+    fn sign(&self, digest: B256) -> Signature {
+        #[expect(clippy::expect_used, reason = "RFC 6979 finds a nonce for every digest")]
+        let (signature, recovery) =
+            self.key.sign_prehash_recoverable(digest.as_slice()).expect("a nonce");
+        Signature::from_bytes_and_parity(&signature.to_bytes(), recovery.is_y_odd())
+    }
+}
+
 /// What clients know.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     next_nonce: u64,
+    /// Everything that was sent: clients send again what they see no receipt of.
+    pub(crate) sent: Vec<Arc<RecoveredTransaction>>,
     /// Transactions that clients were told are final, and at which height.
     pub(crate) acknowledged: BTreeMap<B256, BlockNumber>,
 }
 
 impl Clients {
     /// The next transaction of the funded account.
-    pub(crate) fn transaction(
-        &mut self,
-        profile: Profile,
-        funded: &SealSigner,
-    ) -> Arc<RecoveredTransaction> {
+    pub(crate) fn transaction(&mut self, funded: &Account) -> Arc<RecoveredTransaction> {
         let nonce = self.next_nonce;
         self.next_nonce += 1;
         let transaction = TxLegacy {
@@ -35,16 +63,11 @@ impl Clients {
             value: U256::from(1),
             ..TxLegacy::default()
         };
-        let signature = match profile {
-            // Nobody looks at it.
-            Profile::Fast => Signature::test_signature(),
-            Profile::Full => {
-                let seal = funded.sign(transaction.signature_hash());
-                Signature::from_bytes_and_parity(&seal[..64], seal[64] == 1)
-            }
-        };
+        let signature = funded.sign(transaction.signature_hash());
         let envelope = EthereumTxEnvelope::Legacy(transaction.into_signed(signature));
-        Arc::new(RecoveredTransaction::with_sender(envelope, funded.address()))
+        let transaction = Arc::new(RecoveredTransaction::with_sender(envelope, funded.address()));
+        self.sent.push(Arc::clone(&transaction));
+        transaction
     }
 }
 

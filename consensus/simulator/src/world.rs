@@ -15,7 +15,7 @@ use crate::{
     disk::SimulatedDisk,
     random::Random,
     scenario::{START_UNIX, Sabotage, Scenario, key},
-    workload::{Clients, Waiting},
+    workload::{Account, Clients, Waiting},
 };
 use alloy_primitives::Bytes;
 use entente_chain::{NodeId, genesis::Genesis, signer::SealSigner};
@@ -60,7 +60,7 @@ pub(crate) struct World {
     pub(crate) scenario: Scenario,
     genesis: Genesis,
     json: String,
-    funded: SealSigner,
+    funded: Account,
     time: u64,
     sequence: u64,
     queue: BTreeMap<(u64, u64), Event>,
@@ -98,7 +98,7 @@ fn index_of(id: NodeId) -> usize {
 
 impl World {
     pub(crate) fn new(scenario: Scenario) -> Self {
-        let funded = key(1_000);
+        let funded = Account::new();
         let keys: Vec<_> = (0..scenario.validators + scenario.followers).map(key).collect();
         let validators = keys.iter().take(scenario.validators).map(SealSigner::address).collect();
         let (genesis, json) = scenario.genesis(validators, funded.address());

@@ -2,6 +2,7 @@
 
 use crate::{
     consensus_thread::ConsensusInputs,
+    evidence::EvidenceBook,
     pool_handle::{PoolCommand, PoolHandle, PoolQuery, Shared},
     readiness,
     settings::CLIENT_VERSION,
@@ -28,6 +29,8 @@ pub(crate) struct NodeBackend {
     pub(crate) status: watch::Receiver<EngineStatus>,
     /// The chain.
     pub(crate) reader: ChainReader,
+    /// Provable breaches of the protocol.
+    pub(crate) evidence: EvidenceBook,
     /// Renders the metrics page.
     pub(crate) metrics: PrometheusHandle,
 }
@@ -146,6 +149,10 @@ impl Backend for NodeBackend {
             blocks_behind: status.best_peer_head.saturating_sub(head),
             problems: readiness::reasons(&status, peers),
         }
+    }
+
+    fn evidence(&self, limit: usize) -> Vec<serde_json::Value> {
+        self.evidence.newest(limit)
     }
 
     fn metrics(&self) -> String {

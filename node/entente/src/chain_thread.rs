@@ -94,7 +94,7 @@ pub(crate) fn run(
             ChainCommand::Adopt(block) => {
                 let number = block.header.number;
                 match chain.adopt(block, ports.clock.unix_seconds()) {
-                    Ok(committed) => publish(committed, Vec::new(), ports),
+                    Ok(committed) => commit(committed, ports),
                     // Sync may have committed it a moment before.
                     Err(error) if chain.head().header.number >= number => {
                         tracing::debug!(number, %error, "decided block is already committed");
@@ -162,7 +162,7 @@ fn import(
             continue;
         }
         match chain.import(block) {
-            Ok(committed) => publish(committed, Vec::new(), ports),
+            Ok(committed) => commit(committed, ports),
             Err(error) if error.is_invalid_block() => {
                 tracing::warn!(number, %error, "block of a peer refused");
                 return Err((number, Verdict::Invalid(error.to_string())));
@@ -226,16 +226,27 @@ fn reorganize(
     for (index, block) in committed.into_iter().enumerate() {
         // The pool judges what came back by the state of the new head.
         let returned = if index == last { std::mem::take(&mut returned) } else { Vec::new() };
-        publish(block, returned, ports);
+        let position = publish(block, returned, ports);
+        // Engines see one change from head to head: at a switch of engines, a step below the
+        // boundary and back would make the next one forget what it said.
+        if index == last {
+            ports.consensus.send(Input::Committed(position));
+        }
     }
     Ok(Ok(()))
+}
+
+/// Tells everybody, the engine included, about a new head.
+fn commit(committed: CommittedBlock, ports: &ChainPorts) {
+    let position = publish(committed, Vec::new(), ports);
+    ports.consensus.send(Input::Committed(position));
 }
 
 fn publish(
     committed: CommittedBlock,
     returned: Vec<Arc<RecoveredTransaction>>,
     ports: &ChainPorts,
-) {
+) -> ChainPosition {
     let CommittedBlock { block, receipts, position } = committed;
     let header = &block.header;
     tracing::info!(
@@ -252,9 +263,9 @@ fn publish(
     ports.pool.committed(block.clone(), returned);
     ports.network.set_head(header.number, header.hash(), header.timestamp);
     ports.position.send_replace(position.clone());
-    ports.consensus.send(Input::Committed(position));
     // Nobody may be listening: that is no error.
     drop(ports.events.heads.send(Arc::new(NewHead { block, receipts, removed: false })));
+    position
 }
 
 #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]

@@ -13,6 +13,7 @@ use crate::{
     chain_thread::{self, ChainCommand, ChainPorts},
     clock::Clock,
     consensus_thread::{self, ConsensusInputs, ConsensusPorts},
+    evidence::EvidenceBook,
     network_events::{self, EventPorts},
     network_ports::NetworkPorts,
     pool_handle::{PoolCommand, PoolHandle},
@@ -73,6 +74,7 @@ struct Shared {
     environment: EnvironmentId,
     /// The address that seals our blocks, when this node has a key.
     own: Option<Address>,
+    evidence: EvidenceBook,
     database: Database,
     senders: Arc<Senders>,
     events: Events,
@@ -118,8 +120,9 @@ impl Node {
             "chain opened"
         );
         let environment = EnvironmentId(genesis.header.hash());
+        let evidence = EvidenceBook::open(&settings.database.with_file_name("evidence.jsonl"));
         let network = network.config(environment, spec.chain_id, signer.as_ref());
-        let (mut shared, queues) = Shared::new(spec, environment, database, network)?;
+        let (mut shared, queues) = Shared::new(spec, environment, database, network, evidence)?;
         shared.own = signer.as_ref().map(SealSigner::address);
         let (status_sender, status) = watch::channel(EngineStatus::default());
         let rpc = match rpc {
@@ -141,7 +144,7 @@ impl Node {
         let engine = Schedule::new(Arc::clone(&shared.spec), signer.clone(), settings);
         let owned = Owned {
             chain,
-            replica: Replica::new(Box::new(engine), SyncSettings::default()),
+            replica: Replica::new(Box::new(engine), SyncSettings::of_chain(&shared.spec)),
             pool: Pool::new(pool.clone(), Arc::clone(&shared.spec)),
         };
         let threads = shared.spawn(owned, queues, status_sender, &stop)?;
@@ -208,6 +211,7 @@ impl Shared {
         environment: EnvironmentId,
         database: Database,
         network: NetworkConfig,
+        evidence: EvidenceBook,
     ) -> anyhow::Result<(Self, Queues)> {
         let (consensus, consensus_queue) = ConsensusInputs::bounded(CONSENSUS_INPUTS);
         let (chain, chain_queue) = crossbeam_channel::bounded(CHAIN_COMMANDS);
@@ -232,6 +236,7 @@ impl Shared {
             spec,
             environment,
             own: None,
+            evidence,
             database,
             senders,
             events: Events::new(HEADS_KEPT, PENDING_KEPT),
@@ -261,6 +266,7 @@ impl Shared {
                 consensus: self.consensus.clone(),
                 status,
                 reader: self.database.reader(),
+                evidence: self.evidence.clone(),
                 metrics,
             }),
             events: self.events.clone(),
@@ -301,6 +307,7 @@ impl Shared {
             chain: self.chain.clone(),
             network: self.network_ports.clone(),
             inputs: self.consensus.clone(),
+            evidence: self.evidence.clone(),
             status,
         };
         let (log, position, clock, environment) =

@@ -310,8 +310,10 @@ impl Ledger {
         let next = self.spec.rules_at(header.number.saturating_add(1));
         let Some(contract) = next.validator_contract else { return tally };
         let listed = self.execution.validators(contract, header, state);
-        let set =
-            listed.and_then(|listed| ValidatorSet::new(listed).map_err(|cause| cause.to_string()));
+        let set = listed.and_then(|listed| match listed.contains(&Address::ZERO) {
+            true => Err("the zero address is no validator".to_owned()),
+            false => ValidatorSet::new(listed).map_err(|cause| cause.to_string()),
+        });
         match set {
             Ok(set) if set != *tally.validators() => tally.replace(set),
             Ok(_) => {}

@@ -133,6 +133,12 @@ impl Backend for TestBackend {
         self.told().readiness.clone()
     }
 
+    fn evidence(&self, limit: usize) -> Vec<serde_json::Value> {
+        let pieces =
+            [serde_json::json!({ "blockNumber": 9 }), serde_json::json!({ "blockNumber": 7 })];
+        pieces.into_iter().take(limit).collect()
+    }
+
     fn metrics(&self) -> String {
         "# TYPE entente_head gauge\nentente_head 4\n".into()
     }

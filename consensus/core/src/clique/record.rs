@@ -1,52 +1,79 @@
-//! Our newest seal: byte form `[1, 3] ++ RLP` of `[number, total difficulty, hash]`. A seal of the
-//! same or less weight would be a second word about the same thing.
+//! Our newest seal: byte form `[1, 3] ++ RLP` of `[total difficulty, block]`. A seal of the same or less
+//! weight would be a second word about the same thing; the block itself is kept, so that a seal that
+//! nobody has heard of is said again and does not silence us for ever.
 
-use alloy_primitives::{B256, U256};
-use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
-use entente_chain::BlockNumber;
+use alloy_primitives::U256;
+use alloy_rlp::{Decodable, Encodable, Header};
+use entente_chain::{
+    Block, BlockBody, RecoveredBlock, RecoveredTransaction, SealedHeader,
+    transaction::TransactionError,
+};
+use std::sync::Arc;
 
 /// Version and engine.
 pub(crate) const PREFIX: [u8; 2] = [1, 3];
 
 /// A record of the Clique engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Height.
-    pub number: BlockNumber,
     /// Sum of difficulties up to the block.
     pub total_difficulty: U256,
-    /// Block hash.
-    pub hash: B256,
+    /// The block, sealed: said again if nobody has heard of it when we start.
+    pub block: RecoveredBlock,
 }
 
 /// Why bytes of the log are no record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("record is damaged: {0}")]
-pub struct RecordError(#[from] alloy_rlp::Error);
+pub enum RecordError {
+    /// Not the RLP of a record.
+    #[error("record is damaged: {0}")]
+    Rlp(#[from] alloy_rlp::Error),
+    /// A transaction of the block has no sender.
+    #[error("record is damaged: {0}")]
+    Sender(#[from] TransactionError),
+}
 
 impl Record {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        [&PREFIX[..], &alloy_rlp::encode(self)].concat()
+        let mut out = PREFIX.to_vec();
+        let payload_length = self.total_difficulty.length() + self.block.length();
+        Header { list: true, payload_length }.encode(&mut out);
+        self.total_difficulty.encode(&mut out);
+        self.block.encode(&mut out);
+        out
     }
 
     /// Reads what follows the prefix.
     pub(crate) fn decode(mut body: &[u8]) -> Result<Self, RecordError> {
-        let record = <Self as Decodable>::decode(&mut body)?;
-        if !body.is_empty() {
+        let mut fields = Header::decode_bytes(&mut body, true)?;
+        let total_difficulty = U256::decode(&mut fields)?;
+        let Block { header, transactions, ommers, withdrawals } = Block::decode(&mut fields)?;
+        if !body.is_empty() || !fields.is_empty() {
             return Err(alloy_rlp::Error::Custom("trailing bytes").into());
         }
-        Ok(record)
+        let transactions = transactions
+            .into_iter()
+            .map(|envelope| RecoveredTransaction::recover(envelope).map(Arc::new))
+            .collect::<Result<_, _>>()?;
+        let hash = header.hash_slow();
+        let body = Arc::new(BlockBody { transactions, ommers, withdrawals });
+        let block = RecoveredBlock { header: SealedHeader::new(header, hash), body };
+        Ok(Self { total_difficulty, block })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use entente_chain::Header as BlockHeader;
 
     #[test]
     fn what_is_written_is_read_back_and_every_cut_refused() {
-        let record =
-            Record { number: 7, total_difficulty: U256::from(13), hash: B256::repeat_byte(3) };
+        let header = BlockHeader { number: 7, ..BlockHeader::default() };
+        let hash = header.hash_slow();
+        let header = SealedHeader::new(header, hash);
+        let block = RecoveredBlock { header, body: Arc::default() };
+        let record = Record { total_difficulty: U256::from(13), block };
         let bytes = record.encode();
         assert_eq!(Record::decode(&bytes[2..]), Ok(record));
         for length in 2..bytes.len() {

@@ -10,7 +10,9 @@ use crate::{
     },
 };
 use alloy_primitives::{Address, B256, U256};
-use entente_chain::{RecoveredBlock, SealedHeader, extra_data::clique::CliqueExtra};
+use entente_chain::{
+    RecoveredBlock, SealedHeader, extra_data::clique::CliqueExtra, spec::EngineKind,
+};
 use std::time::Duration;
 
 /// The signer in turn is given this long before anybody else tries.
@@ -58,12 +60,14 @@ impl Clique {
         let seconds = rules.block_period_ms / 1000;
         let stamp = head.head.timestamp.saturating_add(seconds.saturating_mul(ticks));
         let unix = self.spec.seconds(stamp).saturating_mul(1000);
-        let by_clock = now.elapsed.saturating_add(unix.saturating_sub(now.unix));
+        // A fixed point in time: one that moved along with a late clock would never come for those
+        // who wait a little longer.
+        let by_clock = now.elapsed.saturating_add(unix).saturating_sub(now.unix);
         // Fractions of a second are kept by our own timer.
         let by_timer = self.head_since.saturating_add(rules.block_period_ms % 1000);
         let due = by_clock.max(by_timer);
-        if self.waiting_since.is_some() {
-            return Some(due);
+        if let Some(since) = self.waiting_since {
+            return Some(if rules.block_period_ms == 0 { due.max(since) } else { due });
         }
         match rules.empty_block_period_ms {
             Some(empty) if empty > rules.block_period_ms => {
@@ -85,6 +89,9 @@ impl Clique {
 
     pub(super) fn seal_if_due(&mut self, now: Now, out: &mut Step) {
         let (Some(tree), Some(own)) = (&self.tree, self.own_address()) else { return };
+        if self.spec.engine_at(self.next_number) != EngineKind::Clique {
+            return;
+        }
         let head = tree.head().position.clone();
         if self.changing.is_some() || self.may_not_seal(&head).is_some() {
             self.turn.take_if(|turn| turn.building.is_none());
@@ -172,9 +179,8 @@ impl Clique {
             return;
         }
         let Some(block) = self.seal(&block) else { return };
-        let record =
-            super::Record { number: block.header.number, total_difficulty, hash: block.hash() };
-        out.persist(crate::Record::Clique(record));
+        let record = super::Record { total_difficulty, block: block.clone() };
+        out.persist(crate::Record::Clique(Box::new(record.clone())));
         self.sealed = Some(record);
         if let Some(turn) = &mut self.turn {
             turn.at = None;
@@ -184,15 +190,35 @@ impl Clique {
             return;
         }
         // At once: it binds us from here on, whatever becomes of our own disk.
-        let message =
-            super::Message { environment: self.settings.environment, block: block.clone() };
-        let message = crate::Message::Clique(Box::new(message));
-        out.then(Action::Send { to: Recipients::Everyone, message });
+        self.tell_everybody(block.clone(), out);
         out.then(Action::Adopt(block));
     }
 
+    fn tell_everybody(&self, block: RecoveredBlock, out: &mut Step) {
+        let message = super::Message { environment: self.settings.environment, block };
+        let message = crate::Message::Clique(Box::new(message));
+        out.then(Action::Send { to: Recipients::Everyone, message });
+    }
+
+    /// A seal that was written down before a crash, and perhaps never said: it is said again as
+    /// soon as its parent is here. Without it we might have to be silent for ever.
+    pub(super) fn repeat_seal(&mut self, now: Now, out: &mut Step) {
+        let Some(sealed) = &self.unheard else { return };
+        let Some(tree) = &self.tree else { return };
+        let parent = sealed.header.parent_hash;
+        let known = tree.get(sealed.hash()).is_some();
+        if known || sealed.header.number <= tree.floor() {
+            self.unheard = None;
+        } else if tree.get(parent).is_some() {
+            let Some(block) = self.unheard.take() else { return };
+            if self.on_block(&block, now, out).is_ok() {
+                self.tell_everybody(block, out);
+            }
+        }
+    }
+
     pub(super) fn outweighs_last_seal(&self, total_difficulty: U256) -> bool {
-        self.sealed.is_none_or(|sealed| total_difficulty > sealed.total_difficulty)
+        self.sealed.as_ref().is_none_or(|sealed| total_difficulty > sealed.total_difficulty)
     }
 
     /// On demand an empty block tells nobody anything.

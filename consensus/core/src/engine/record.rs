@@ -11,7 +11,7 @@ pub enum Record {
     /// A record of the Raft engine.
     Raft(Box<raft::Record>),
     /// A record of the Clique engine.
-    Clique(clique::Record),
+    Clique(Box<clique::Record>),
 }
 
 /// Why bytes of the log are no record. A record that cannot be read stops the node instead of
@@ -53,7 +53,9 @@ impl Record {
         match bytes.split_first_chunk() {
             Some((&ibft::PREFIX, body)) => Ok(Self::Ibft(ibft::Record::decode(body, environment)?)),
             Some((&raft::PREFIX, body)) => Ok(Self::Raft(Box::new(raft::Record::decode(body)?))),
-            Some((&clique::PREFIX, body)) => Ok(Self::Clique(clique::Record::decode(body)?)),
+            Some((&clique::PREFIX, body)) => {
+                Ok(Self::Clique(Box::new(clique::Record::decode(body)?)))
+            }
             _ => Err(RecordError::Version(bytes.iter().take(2).copied().collect())),
         }
     }

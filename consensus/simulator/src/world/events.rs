@@ -69,7 +69,7 @@ impl World {
             Event::Start { node } => self.start(node),
             Event::Wake { node, life } => {
                 if self.lives(node, life) {
-                    self.nodes[node].wake = None;
+                    self.nodes[node].wake.take_if(|wake| *wake <= self.time);
                     self.input(node, Input::Wake);
                 }
             }
@@ -99,8 +99,8 @@ impl World {
 
     /// A new transaction reaches some pools at once, and the others by gossip.
     fn client_sends(&mut self) {
-        self.at(150 + self.scenario.seed % 200, Event::Client);
-        let transaction = self.clients.transaction(self.scenario.profile, &self.funded);
+        self.at(400 + self.scenario.seed % 400, Event::Client);
+        let transaction = self.clients.transaction(&self.funded);
         for node in 0..self.nodes.len() {
             if self.healed || self.random.percent(60) {
                 let delay = 1 + self.random.below(50);

@@ -3,6 +3,7 @@
 use super::{Event, World};
 use crate::{Engine, scenario::Weather};
 use entente_chain::spec::EngineKind;
+use std::sync::Arc;
 
 /// Blocks beyond the highest head that every node must reach.
 const BLOCKS: u64 = 3;
@@ -59,6 +60,10 @@ impl World {
             self.nodes[node].skew = 0;
             self.at(1, Event::Start { node });
         }
+        let sent = self.clients.sent.clone();
+        for node in &mut self.nodes {
+            sent.iter().for_each(|transaction| node.waiting.insert(Arc::clone(transaction)));
+        }
         self.run(1_000);
         self.relink();
         self.run(4_000);
@@ -78,7 +83,9 @@ impl World {
                     Some(process) => {
                         let status = process.status(self.clock(node));
                         let head = process.ledger.head().header.number;
-                        format!("{node}: {head} {} {} {}", status.role, status.round, status.phase)
+                        let hash = process.ledger.head().header.hash();
+                        let (role, round, phase) = (status.role, status.round, status.phase);
+                        format!("{node}: {head} {hash} {role} {round} {phase}")
                     }
                     None => format!("{node}: dead"),
                 })

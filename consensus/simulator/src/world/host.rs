@@ -65,7 +65,9 @@ impl World {
         }
         let status = process.status(now);
         let next = process.replica.next_deadline();
-        if crash == Crash::AfterPersist && persisted {
+        // Where it hurts most: what binds us is on the disk, and nobody has heard of it.
+        let unheard = persisted && !self.healed && self.random.below(250) == 0;
+        if unheard || crash == Crash::AfterPersist && persisted {
             self.coverage.saw("crash between persist and send");
             return self.die(node);
         }
@@ -90,14 +92,14 @@ impl World {
 
     fn schedule_wake(&mut self, node: usize, next: Option<u64>) {
         let state = &self.nodes[node];
-        let Some(at) = next.map(|next| (state.booted + next).max(self.time)) else { return };
-        if state.wake.is_some_and(|wake| wake <= at && wake > self.time) {
+        // A deadline that has passed already comes again a little later, as a thread would.
+        let Some(at) = next.map(|next| (state.booted + next).max(self.time + 1)) else { return };
+        if state.wake.is_some_and(|wake| wake <= at) {
             return;
         }
         let (life, delay) = (state.life, at - self.time);
         self.nodes[node].wake = Some(at);
-        // A deadline that has passed already comes again a little later, as a thread would.
-        self.at(delay.max(1), Event::Wake { node, life });
+        self.at(delay, Event::Wake { node, life });
     }
 
     /// Power is lost, and comes back later.
@@ -140,8 +142,18 @@ impl World {
                     self.at(delay, event);
                 }
             }
-            Action::Penalize { .. } => self.coverage.saw("peer penalized"),
+            Action::Penalize { node: peer, reason } => self.penalized(node, index_of(peer), reason),
             Action::Report(_) => self.coverage.saw("evidence"),
+        }
+    }
+
+    /// Liars may be held to account; an honest peer must not be cut off.
+    fn penalized(&mut self, node: usize, peer: usize, reason: &str) {
+        self.coverage.saw("peer penalized");
+        // A lost link looks like a peer that does not answer.
+        let silent = reason.contains("did not answer");
+        if self.scenario.behaviour.is_none() && self.scenario.sabotage.is_none() && !silent {
+            self.fail("L", format!("node {node} penalizes the honest node {peer}: {reason}"));
         }
     }
 
@@ -291,14 +303,20 @@ impl World {
             Some((number, error)) => Err((*number, Verdict::Invalid(error.to_string()))),
         };
         if result.is_ok() {
-            for committed in outcome.committed {
-                self.committed(node, committed);
+            let last = outcome.committed.len().saturating_sub(1);
+            for (index, committed) in outcome.committed.into_iter().enumerate() {
+                self.commit(node, committed, index == last);
             }
         }
         self.answer(node, 1, Input::Imported { request, result });
     }
 
     fn committed(&mut self, node: usize, committed: CommittedBlock) {
+        self.commit(node, committed, true);
+    }
+
+    /// `told`: the engine hears of it, which it does of the last block of a change of branches.
+    fn commit(&mut self, node: usize, committed: CommittedBlock, told: bool) {
         let CommittedBlock { block, position, .. } = committed;
         self.follow_nonce(node);
         if self.nodes[node].behaviour.is_none() {
@@ -310,7 +328,9 @@ impl World {
             process.set_position(position.clone());
         }
         let work = u64::from(self.scenario.profile == Profile::Fast) + self.random.below(4);
-        self.answer(node, work, Input::Committed(position));
+        if told {
+            self.answer(node, work, Input::Committed(position));
+        }
         let waiting = self.nodes[node].waiting.is_executable();
         self.answer(node, 0, Input::TransactionsWaiting(waiting));
         for peer in 0..self.nodes.len() {

@@ -98,6 +98,10 @@ impl World {
         if up && !possible || !up && self.nodes[node].process.is_none() {
             return;
         }
+        if !up && possible {
+            // Noticed late: the link is there again, and so will the connection be.
+            self.at(300, Event::Connection { node, peer, up: true });
+        }
         let known = self.nodes[node].connected.contains(&peer);
         if known == up {
             return;

@@ -78,6 +78,7 @@ impl World {
             vanity: Default::default(),
             seed: self.random.next(),
         };
+        let patience = SyncSettings::of_chain(&spec);
         let engine = Schedule::new(spec, Some(self.nodes[node].key.clone()), settings);
         let process = Process {
             position: ledger.position(),
@@ -85,7 +86,7 @@ impl World {
             states: database.states(),
             ledger,
             log,
-            replica: Replica::new(Box::new(engine), SyncSettings::default()),
+            replica: Replica::new(Box::new(engine), patience),
             step: Step::default(),
         };
         Ok((process, records))
