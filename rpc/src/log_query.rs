@@ -244,10 +244,7 @@ impl Search<'_> {
             Some(header) if !header.logs_bloom.is_zero() => {}
             _ => return Ok(()),
         }
-        let (Some(block), Some(receipts)) = (reader.block(number)?, reader.receipts(number)?)
-        else {
-            return Ok(());
-        };
+        let Some((block, receipts)) = reader.block_with_receipts(number)? else { return Ok(()) };
         let allowed = self.service.limits.logs;
         for placed in place_receipts(&block, &receipts) {
             self.found.extend(placed.logs(|log| self.criteria.matches(log)));

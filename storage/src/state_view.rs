@@ -146,9 +146,14 @@ impl StateReader for StateView {
         if number > self.number {
             return Ok(B256::ZERO);
         }
-        let record = chain_records::header(&*self.canonical.disk, number)
-            .map_err(|cause| cause.reading_state(self.number))?;
-        Ok(record.map_or(B256::ZERO, |record| record.header.hash()))
+        let read = |reverts| {
+            if reverts != self.reverts {
+                self.check_canonical()?;
+            }
+            let record = chain_records::header(&*self.canonical.disk, number)?;
+            Ok(record.map_or(B256::ZERO, |record| record.header.hash()))
+        };
+        self.canonical.steadily(read).map_err(|cause: StoreError| cause.reading_state(self.number))
     }
 }
 

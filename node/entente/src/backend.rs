@@ -2,6 +2,7 @@
 
 use crate::{
     consensus_thread::ConsensusInputs,
+    evidence,
     pool_handle::{PoolCommand, PoolHandle, PoolQuery, Shared},
     readiness,
     settings::CLIENT_VERSION,
@@ -10,9 +11,9 @@ use alloy_primitives::{Address, B256};
 use entente_consensus::{EngineStatus, Input, Operation};
 use entente_p2p::{Direction, NetworkHandle};
 use entente_rpc::{
-    Backend, BoxFuture, NodeInfo, PeerInfo, PoolContent, PoolStatus, Readiness, Rejected,
+    Backend, BoxFuture, EvidenceRecord, NodeInfo, PeerInfo, PoolContent, PoolStatus, Readiness, Rejected,
 };
-use entente_storage::ChainReader;
+use entente_storage::{ChainReader, EvidenceReader};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{oneshot, watch};
 
@@ -28,6 +29,8 @@ pub(crate) struct NodeBackend {
     pub(crate) status: watch::Receiver<EngineStatus>,
     /// The chain.
     pub(crate) reader: ChainReader,
+    /// Provable breaches of the protocol.
+    pub(crate) evidence: EvidenceReader,
     /// Renders the metrics page.
     pub(crate) metrics: PrometheusHandle,
 }
@@ -124,6 +127,13 @@ impl Backend for NodeBackend {
         let taken = self.consensus.offer(Input::Operator(operation));
         let busy = || Rejected("the consensus engine is busy, try again".to_owned());
         Box::pin(async move { if taken { Ok(()) } else { Err(busy()) } })
+    }
+
+    fn evidence(&self, limit: u64) -> Result<Vec<EvidenceRecord>, Rejected> {
+        evidence::newest(&self.evidence, limit).map_err(|error| {
+            tracing::error!(%error, "evidence cannot be read");
+            Rejected("the evidence cannot be read, see the log".to_owned())
+        })
     }
 
     fn node(&self) -> NodeInfo {

@@ -13,6 +13,7 @@ use crate::{
     chain_thread::{self, ChainCommand, ChainPorts},
     clock::Clock,
     consensus_thread::{self, ConsensusInputs, ConsensusPorts},
+    evidence::{self, EvidencePort},
     network_events::{self, EventPorts},
     network_ports::NetworkPorts,
     pool_handle::{PoolCommand, PoolHandle},
@@ -261,6 +262,7 @@ impl Shared {
                 consensus: self.consensus.clone(),
                 status,
                 reader: self.database.reader(),
+                evidence: self.database.evidence_reader(),
                 metrics,
             }),
             events: self.events.clone(),
@@ -297,16 +299,23 @@ impl Shared {
         };
         let position = chain_ports.position.subscribe();
         let mut threads = network_events::start(queues.network, self.event_ports(position), stop)?;
+        let (evidence, reports) = EvidencePort::bounded();
         let consensus_ports = ConsensusPorts {
             chain: self.chain.clone(),
             network: self.network_ports.clone(),
             inputs: self.consensus.clone(),
+            evidence,
             status,
         };
         let (log, position, clock, environment) =
             (self.database.consensus_log()?, chain.position(), self.clock, self.environment);
         let ancestors = chain.ancestors()?;
+        let evidence_log = self.database.evidence_log()?;
         threads.extend([
+            stop::spawn("evidence", stop.handle(), move || {
+                evidence::run(evidence_log, &reports, clock);
+                Ok(())
+            })?,
             stop::spawn("consensus", stop.handle(), move || {
                 let mut thread =
                     consensus_thread::ConsensusThread::new(replica, log, consensus_ports, clock);

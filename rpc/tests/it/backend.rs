@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256};
 use entente_chain::RecoveredTransaction;
 use entente_consensus::engine::{EngineStatus, Operation, ValidatorStatus};
 use entente_rpc::{
-    Backend, BoxFuture, NodeInfo, PeerInfo, PoolContent, PoolStatus, Readiness, Rejected,
+    Backend, BoxFuture, EvidenceRecord, NodeInfo, PeerInfo, PoolContent, PoolStatus, Readiness, Rejected,
 };
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -17,6 +17,8 @@ pub(crate) struct Told {
     pub(crate) reject_with: Option<String>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) readiness: Readiness,
+    /// Oldest first.
+    pub(crate) evidence: Vec<EvidenceRecord>,
 }
 
 pub(crate) struct TestBackend {
@@ -117,6 +119,11 @@ impl Backend for TestBackend {
     fn operate(&self, operation: Operation) -> BoxFuture<Result<(), Rejected>> {
         self.told().operations.push(operation);
         ready(Ok(()))
+    }
+
+    fn evidence(&self, limit: u64) -> Result<Vec<EvidenceRecord>, Rejected> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(self.told().evidence.iter().rev().take(limit).cloned().collect())
     }
 
     fn node(&self) -> NodeInfo {
