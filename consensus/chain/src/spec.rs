@@ -125,6 +125,8 @@ pub struct BlockRules {
     pub beneficiary: Beneficiary,
     /// Proposer stays until it fails (GoQuorum's policy 1) in place of round robin.
     pub sticky_proposer: bool,
+    /// Clique: branches of equal weight are told apart by EIP-3436.
+    pub eip3436: bool,
     /// Validators named by a transition at or before this block, with that block.
     pub validator_override: Option<(BlockNumber, Vec<Address>)>,
 }
@@ -151,6 +153,7 @@ impl BlockRules {
             block_reward: U256::ZERO,
             beneficiary: Beneficiary::Proposer,
             sticky_proposer: false,
+            eip3436: false,
             validator_override: None,
         }
     }

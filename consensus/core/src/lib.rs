@@ -5,13 +5,15 @@
 //! actions come out ([`engine`]). The same code runs in the node and in simulations.
 //!
 //! Reading order: [`engine`] (the contract), [`replica`] (engine and block sync as one machine),
-//! [`ibft`] (QBFT rules), [`raft`] (the chain is the log), [`rules`] (what a header must be), [`sync`] (catching up).
+//! [`ibft`] (QBFT rules), [`raft`] (the chain is the log), [`clique`] (EIP-225), [`rules`] (what a header must be), [`sync`] (catching up).
 
+pub mod clique;
 pub mod engine;
 pub mod ibft;
 pub mod message;
 mod operator_votes;
 pub mod raft;
+mod random;
 pub mod replica;
 pub mod rules;
 pub mod schedule;

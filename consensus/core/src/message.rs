@@ -4,18 +4,25 @@
 //! order. Cheap checks (size, shape, environment, height) come before signatures, signatures before
 //! the senders of a block.
 
-use crate::{ibft, raft};
+use crate::{clique, ibft, raft};
+use alloy_consensus::proofs::calculate_transaction_root;
 use alloy_primitives::{Address, Bytes};
+use alloy_rlp::Decodable;
 use entente_chain::{
-    BlockNumber, EnvironmentId, RecoveredTransaction, TransactionEnvelope, ValidatorSet,
+    Block, BlockBody, BlockNumber, EnvironmentId, RecoveredBlock, RecoveredTransaction,
+    SealedHeader, TransactionEnvelope, ValidatorSet,
     extra_data::ExtraDataError,
-    limits::{CONSENSUS_FRAME_BYTES_MAX, FUTURE_HEIGHTS_MAX, VALIDATORS_MAX},
+    limits::{
+        BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, CONSENSUS_FRAME_BYTES_MAX, FUTURE_HEIGHTS_MAX,
+        VALIDATORS_MAX,
+    },
 };
 use std::sync::Arc;
 
 /// First byte of a frame: whose message it is and in which version.
 const IBFT: u8 = 1;
 const RAFT: u8 = 2;
+const CLIQUE: u8 = 3;
 
 /// A message of any engine. Closed on purpose: the compiler lists every place a new engine touches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +31,8 @@ pub enum Message {
     Ibft(ibft::Message),
     /// Of the Raft engine.
     Raft(Box<raft::Message>),
+    /// Of the Clique engine.
+    Clique(Box<clique::Message>),
 }
 
 impl Message {
@@ -41,15 +50,11 @@ impl Message {
                 message.encode(&mut out);
                 out.into()
             }
-        }
-    }
-
-    /// Who says it.
-    #[must_use]
-    pub const fn author(&self) -> Address {
-        match self {
-            Self::Ibft(message) => message.author(),
-            Self::Raft(message) => message.author,
+            Self::Clique(message) => {
+                let mut out = vec![CLIQUE];
+                message.encode(&mut out);
+                out.into()
+            }
         }
     }
 }
@@ -72,7 +77,7 @@ impl Admitted {
     pub(crate) const fn ibft(&self) -> Option<&ibft::Message> {
         match &self.message {
             Message::Ibft(message) => Some(message),
-            Message::Raft(_) => None,
+            Message::Raft(_) | Message::Clique(_) => None,
         }
     }
 
@@ -140,7 +145,7 @@ pub enum AdmissionError {
         got: usize,
     },
     /// The first byte names no engine.
-    #[error("frame begins with {0:?}, expected 1 (ibft) or 2 (raft)")]
+    #[error("frame begins with {0:?}, expected 1 (ibft), 2 (raft) or 3 (clique)")]
     UnknownEngine(Option<u8>),
     /// Not the RLP of a message.
     #[error("not a consensus message: {0}")]
@@ -227,6 +232,45 @@ pub fn admit(
             let message = Message::Raft(Box::new(raft::Message::admit(body, gate, recover)?));
             Ok(Admitted { message, frame: frame.clone() })
         }
+        Some((&CLIQUE, body)) => {
+            let message = Message::Clique(Box::new(clique::Message::admit(body, gate, recover)?));
+            Ok(Admitted { message, frame: frame.clone() })
+        }
         first => Err(AdmissionError::UnknownEngine(first.map(|(byte, _)| *byte))),
     }
+}
+
+/// Reads a block of an engine whose block hash is that of the whole header, at a height within
+/// `(lowest, highest)`. Closed world: no uncles, no withdrawals; the body belongs to the header.
+pub(crate) fn admit_block(
+    fields: &mut &[u8],
+    (lowest, highest): (BlockNumber, BlockNumber),
+    recover: RecoverSenders<'_>,
+) -> Result<RecoveredBlock, AdmissionError> {
+    let before = fields.len();
+    let block = Block::decode(fields)?;
+    let got = before.saturating_sub(fields.len());
+    if got > BLOCK_BYTES_MAX {
+        let what = "bytes of a block";
+        return Err(AdmissionError::TooMany { what, got, allowed: BLOCK_BYTES_MAX });
+    }
+    let (got, allowed) = (block.transactions.len(), BLOCK_TRANSACTIONS_MAX);
+    if got > allowed {
+        return Err(AdmissionError::TooMany { what: "transactions", got, allowed });
+    }
+    let got = block.header.number;
+    if !(lowest..=highest).contains(&got) {
+        return Err(AdmissionError::Height { got, lowest, highest });
+    }
+    let Block { header, transactions, ommers, withdrawals } = block;
+    if !ommers.is_empty() || withdrawals.as_ref().is_some_and(|list| !list.is_empty()) {
+        return Err(AdmissionError::Mismatch("the block has uncles or withdrawals"));
+    }
+    if calculate_transaction_root(&transactions) != header.transactions_root {
+        return Err(AdmissionError::Mismatch("the transactions are not those of the header"));
+    }
+    let transactions = recover(transactions).map_err(AdmissionError::Senders)?;
+    let hash = header.hash_slow();
+    let body = Arc::new(BlockBody { transactions, ommers, withdrawals });
+    Ok(RecoveredBlock { header: SealedHeader::new(header, hash), body })
 }

@@ -32,6 +32,7 @@ use crate::{
         Step, Verdict,
     },
     message::Admitted,
+    random::Random,
 };
 use alloy_primitives::{Address, B256};
 use entente_chain::{
@@ -42,7 +43,7 @@ use entente_chain::{
 use membership::PendingChanges;
 use peers::Peers;
 use recovery::Blank;
-use state::{Durable, Executing, Random, Role};
+use state::{Durable, Executing, Role};
 use std::sync::Arc;
 
 /// Pauses between two beats, and the bounds between which an election timeout is drawn, in

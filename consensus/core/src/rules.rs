@@ -22,6 +22,7 @@ mod with_parent;
 
 pub use alone::{FUTURE_SECONDS_MAX, GAS_LIMIT_MIN};
 pub use bft::MIX_HASH;
+pub(crate) use clique::is_checkpoint as clique_is_checkpoint;
 pub(crate) use clique::{IN_TURN, OUT_OF_TURN};
 pub use clique::{clique_digest, clique_in_turn, clique_sealed_until};
 pub use difficulty::ethash_difficulty;

@@ -6,6 +6,7 @@
 //! handed over, so what an engine promised can bind no other.
 
 use crate::{
+    clique::{Clique, CliqueSettings},
     engine::{ChainPosition, Engine, EngineStatus, Input, Millis, Now, Operation, Step},
     ibft::{Ibft, IbftSettings},
     raft::{Raft, RaftSettings},
@@ -33,6 +34,7 @@ pub struct EngineSettings {
 enum Machine {
     Ibft,
     Raft,
+    Clique,
 }
 
 impl Machine {
@@ -41,7 +43,8 @@ impl Machine {
         match engine {
             EngineKind::Qbft | EngineKind::Istanbul => Some(Self::Ibft),
             EngineKind::Raft => Some(Self::Raft),
-            EngineKind::Clique | EngineKind::Ethereum => None,
+            EngineKind::Clique => Some(Self::Clique),
+            EngineKind::Ethereum => None,
         }
     }
 }
@@ -146,6 +149,10 @@ impl Schedule {
             Machine::Raft => {
                 let settings = RaftSettings::new(environment, vanity, seed);
                 Box::new(Raft::new(spec, signer, settings))
+            }
+            Machine::Clique => {
+                let settings = CliqueSettings { environment, vanity, seed };
+                Box::new(Clique::new(spec, signer, settings))
             }
         }
     }

@@ -132,6 +132,9 @@ fn section(
             _ => return Err(value.wrong("0 (round robin) or 1 (sticky)")),
         },
     }
+    if engine == EngineKind::Clique {
+        section.rules.eip3436 = object.flag("eip3436")?;
+    }
     quorum_size(&mut object, key, &mut section)?;
     if let Some(block) = object.u64("testQBFTBlock", BLOCK)? {
         let engine = Some(EngineKind::Qbft);

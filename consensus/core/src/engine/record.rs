@@ -1,6 +1,6 @@
 //! What an engine keeps in the consensus log, and its byte form: version, engine, RLP.
 
-use crate::{ibft, raft};
+use crate::{clique, ibft, raft};
 use entente_chain::EnvironmentId;
 
 /// What must be durable before a message leaves. Opaque to the host.
@@ -10,6 +10,8 @@ pub enum Record {
     Ibft(ibft::Record),
     /// A record of the Raft engine.
     Raft(Box<raft::Record>),
+    /// A record of the Clique engine.
+    Clique(clique::Record),
 }
 
 /// Why bytes of the log are no record. A record that cannot be read stops the node instead of
@@ -17,7 +19,9 @@ pub enum Record {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// Written by another version.
-    #[error("record begins with {0:02x?}, expected [01, 01] (ibft) or [01, 02] (raft)")]
+    #[error(
+        "record begins with {0:02x?}, expected [01, 01] (ibft), [01, 02] (raft) or [01, 03] (clique)"
+    )]
     Version(Vec<u8>),
     /// Not a record of the IBFT engine.
     #[error(transparent)]
@@ -25,6 +29,9 @@ pub enum RecordError {
     /// Not a record of the Raft engine.
     #[error(transparent)]
     Raft(#[from] raft::RecordError),
+    /// Not a record of the Clique engine.
+    #[error(transparent)]
+    Clique(#[from] clique::RecordError),
 }
 
 impl Record {
@@ -34,6 +41,7 @@ impl Record {
         match self {
             Self::Ibft(record) => record.encode(),
             Self::Raft(record) => record.encode(),
+            Self::Clique(record) => record.encode(),
         }
     }
 
@@ -45,6 +53,7 @@ impl Record {
         match bytes.split_first_chunk() {
             Some((&ibft::PREFIX, body)) => Ok(Self::Ibft(ibft::Record::decode(body, environment)?)),
             Some((&raft::PREFIX, body)) => Ok(Self::Raft(Box::new(raft::Record::decode(body)?))),
+            Some((&clique::PREFIX, body)) => Ok(Self::Clique(clique::Record::decode(body)?)),
             _ => Err(RecordError::Version(bytes.iter().take(2).copied().collect())),
         }
     }

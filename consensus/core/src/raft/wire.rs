@@ -6,14 +6,12 @@ use crate::{
     engine::MemberChange,
     message::{AdmissionError, Gate, RecoverSenders},
 };
-use alloy_consensus::proofs::calculate_transaction_root;
 use alloy_primitives::{Address, B256};
 use alloy_rlp::{Decodable, Encodable, Header};
 use entente_chain::{
-    Block, BlockBody, BlockNumber, EnvironmentId, RecoveredBlock, SealedHeader,
-    limits::{BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, FUTURE_HEIGHTS_MAX, ROUND_MAX},
+    BlockNumber, EnvironmentId, RecoveredBlock,
+    limits::{FUTURE_HEIGHTS_MAX, ROUND_MAX},
 };
-use std::sync::Arc;
 
 /// The newest block that a leader knows to be decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -231,7 +229,7 @@ fn encode_block(block: Option<&RecoveredBlock>, out: &mut Vec<u8>) {
     }
 }
 
-/// A block, or an empty list. Closed world: no uncles, no withdrawals.
+/// A block, or an empty list.
 fn decode_block(
     fields: &mut &[u8],
     gate: &Gate<'_>,
@@ -242,32 +240,7 @@ fn decode_block(
         *fields = fields.get(1..).unwrap_or_default();
         return Ok(None);
     }
-    let before = fields.len();
-    let block = Block::decode(fields)?;
-    let got = before.saturating_sub(fields.len());
-    if got > BLOCK_BYTES_MAX {
-        let what = "bytes of a block";
-        return Err(AdmissionError::TooMany { what, got, allowed: BLOCK_BYTES_MAX });
-    }
-    let (got, allowed) = (block.transactions.len(), BLOCK_TRANSACTIONS_MAX);
-    if got > allowed {
-        return Err(AdmissionError::TooMany { what: "transactions", got, allowed });
-    }
     // A block at our head or a little below is old news, and costs no recovery of senders.
-    let number = block.header.number;
-    let (lowest, highest) = (gate.head, gate.head.saturating_add(FUTURE_HEIGHTS_MAX));
-    if !(lowest..=highest).contains(&number) {
-        return Err(AdmissionError::Height { got: number, lowest, highest });
-    }
-    let Block { header, transactions, ommers, withdrawals } = block;
-    if !ommers.is_empty() || withdrawals.as_ref().is_some_and(|list| !list.is_empty()) {
-        return Err(AdmissionError::Mismatch("the block has uncles or withdrawals"));
-    }
-    if calculate_transaction_root(&transactions) != header.transactions_root {
-        return Err(AdmissionError::Mismatch("the transactions are not those of the header"));
-    }
-    let transactions = recover(transactions).map_err(AdmissionError::Senders)?;
-    let hash = header.hash_slow();
-    let body = Arc::new(BlockBody { transactions, ommers, withdrawals });
-    Ok(Some(RecoveredBlock { header: SealedHeader::new(header, hash), body }))
+    let window = (gate.head, gate.head.saturating_add(FUTURE_HEIGHTS_MAX));
+    crate::message::admit_block(fields, window, recover).map(Some)
 }

@@ -46,7 +46,7 @@ pub fn clique_sealed_until(tally: &VoteTally, signer: Address) -> Option<BlockNu
     sealed.map(|recent| recent.block.saturating_add(limit)).max()
 }
 
-pub(super) fn is_checkpoint(spec: &ChainSpec, number: BlockNumber) -> bool {
+pub(crate) fn is_checkpoint(spec: &ChainSpec, number: BlockNumber) -> bool {
     let epoch = spec.rules_at(number).epoch_length;
     epoch != 0 && number.is_multiple_of(epoch)
 }

@@ -75,6 +75,11 @@ fn kill_9_under_load_loses_nothing_that_raft_acknowledged() {
     kill_under_load("raft", "on-demand");
 }
 
+#[test]
+fn kill_9_under_load_loses_nothing_that_clique_called_final() {
+    kill_under_load("clique", "1s");
+}
+
 /// Sends transfers to changing nodes, waits for receipts, and remembers them.
 fn load(ports: &[u16], stop: &AtomicBool, acknowledged: &Acknowledged) -> usize {
     let mut wallet = Wallet::funded(0);

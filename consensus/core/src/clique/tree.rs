@@ -1,0 +1,239 @@
+//! Recent blocks of all branches, each with what the headers up to it say. Bounded in number, in bytes,
+//! and in depth below the head.
+
+use super::fork_choice::{Weight, is_better};
+use crate::{engine::ChainPosition, rules::HeaderRules};
+use alloy_primitives::{Address, B256};
+use entente_chain::{BlockNumber, RecoveredBlock, limits::REORGANISATION_BLOCKS_MAX};
+use std::collections::BTreeMap;
+
+/// Blocks in the tree, canonical ones included.
+const BLOCKS_MAX: usize = 1024;
+/// Bodies that are kept, in bytes: a branch whose bodies are gone is fetched again.
+const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Invalid blocks that are remembered.
+const BAD_MAX: usize = 256;
+
+/// A block of a branch.
+pub(super) struct Node {
+    /// Head: this block; the rest: after it.
+    pub(super) position: ChainPosition,
+    pub(super) signer: Address,
+    block: Option<RecoveredBlock>,
+    bytes: usize,
+}
+
+/// What became of a block that was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placed {
+    New,
+    Known,
+    /// Its parent is not there.
+    Orphan,
+    /// Too old, known as bad, or there is no room.
+    Refused,
+}
+
+/// The tree. Its canonical head is what the host committed.
+pub(super) struct Tree {
+    nodes: BTreeMap<B256, Node>,
+    head: B256,
+    bad: BTreeMap<BlockNumber, B256>,
+    body_bytes: usize,
+}
+
+impl Tree {
+    pub(super) fn new(position: ChainPosition, ancestors: Vec<ChainPosition>) -> Self {
+        let head = position.head.hash();
+        let mut tree = Self { nodes: BTreeMap::new(), head, bad: BTreeMap::new(), body_bytes: 0 };
+        for position in ancestors.into_iter().chain([position]) {
+            tree.insert(position, Address::ZERO, None);
+        }
+        tree
+    }
+
+    fn insert(&mut self, position: ChainPosition, signer: Address, block: Option<RecoveredBlock>) {
+        let hash = position.head.hash();
+        let bytes = block.as_ref().map_or(0, |block| {
+            block.transactions().iter().map(|transaction| transaction.encoded().len()).sum()
+        });
+        self.body_bytes = self.body_bytes.saturating_add(bytes);
+        self.nodes.insert(hash, Node { position, signer, block, bytes });
+    }
+
+    pub(super) fn head(&self) -> &Node {
+        // Put there by `new` and `commit`, and never removed while it is the head.
+        #[expect(clippy::expect_used, reason = "the head is always in the tree")]
+        self.nodes.get(&self.head).expect("the head")
+    }
+
+    pub(super) fn get(&self, hash: B256) -> Option<&Node> {
+        self.nodes.get(&hash)
+    }
+
+    pub(super) fn contains(&self, hash: B256) -> bool {
+        self.nodes.contains_key(&hash) || self.bad.values().any(|bad| *bad == hash)
+    }
+
+    /// Whether a body is missing that a better branch would need.
+    pub(super) fn lacks_body(&self, hash: B256) -> bool {
+        self.nodes.get(&hash).is_some_and(|node| node.block.is_none())
+    }
+
+    /// The lowest height at which a branch may leave the canonical chain.
+    pub(super) fn floor(&self) -> BlockNumber {
+        self.head().position.head.number.saturating_sub(REORGANISATION_BLOCKS_MAX)
+    }
+
+    /// Another block of a signer on the same parent.
+    pub(super) fn rival(&self, block: &RecoveredBlock, signer: Address) -> Option<B256> {
+        let same = |node: &&Node| {
+            node.signer == signer
+                && node.position.head.parent_hash == block.header.parent_hash
+                && node.position.head.hash() != block.hash()
+        };
+        self.nodes.values().find(same).map(|node| node.position.head.hash())
+    }
+
+    /// Puts a block in whose header was checked against its parent.
+    pub(super) fn place(
+        &mut self,
+        position: ChainPosition,
+        signer: Address,
+        block: RecoveredBlock,
+    ) {
+        let hash = block.hash();
+        match self.nodes.get_mut(&hash) {
+            Some(node) if node.block.is_none() => {
+                let bytes = block.transactions().iter().map(|tx| tx.encoded().len()).sum();
+                self.body_bytes = self.body_bytes.saturating_add(bytes);
+                (node.block, node.bytes, node.signer) = (Some(block), bytes, signer);
+            }
+            Some(_) => {}
+            None => self.insert(position, signer, Some(block)),
+        }
+        self.prune();
+    }
+
+    /// Whether a block may be put in.
+    pub(super) fn may_place(&self, block: &RecoveredBlock) -> Placed {
+        let (hash, parent) = (block.hash(), block.header.parent_hash);
+        if self.bad.values().any(|bad| *bad == hash || *bad == parent) {
+            return Placed::Refused;
+        }
+        if block.header.number <= self.floor() {
+            return Placed::Refused;
+        }
+        match self.nodes.get(&hash) {
+            Some(node) if node.block.is_some() => Placed::Known,
+            _ if self.nodes.contains_key(&parent) => Placed::New,
+            _ => Placed::Orphan,
+        }
+    }
+
+    /// The host committed a block.
+    pub(super) fn commit(&mut self, position: ChainPosition, rules: &HeaderRules) {
+        self.head = position.head.hash();
+        if !self.nodes.contains_key(&self.head) {
+            let signer = rules.author(&position.head).unwrap_or_default();
+            self.insert(position, signer, None);
+        }
+        self.prune();
+    }
+
+    /// Removes a block that turned out to be invalid, and all on top of it; gives its signer.
+    pub(super) fn remove_bad(&mut self, hash: B256) -> Option<Address> {
+        let signer = self.nodes.get(&hash).map(|node| node.signer);
+        let number = self.nodes.get(&hash)?.position.head.number;
+        let mut bad = vec![hash];
+        while let Some(next) = bad.pop() {
+            if let Some(node) = self.nodes.remove(&next) {
+                self.body_bytes = self.body_bytes.saturating_sub(node.bytes);
+            }
+            let children = self.nodes.values().filter(|node| {
+                node.position.head.parent_hash == next && node.position.head.hash() != self.head
+            });
+            bad.extend(children.map(|node| node.position.head.hash()));
+        }
+        self.bad.insert(number, hash);
+        if self.bad.len() > BAD_MAX {
+            self.bad.pop_first();
+        }
+        signer
+    }
+
+    fn prune(&mut self) {
+        let (floor, head) = (self.floor(), self.head);
+        let before = self.nodes.len();
+        self.nodes.retain(|hash, node| node.position.head.number >= floor || *hash == head);
+        if self.nodes.len() != before {
+            self.body_bytes = self.nodes.values().map(|node| node.bytes).sum();
+        }
+        while self.nodes.len() > BLOCKS_MAX || self.body_bytes > BODY_BYTES_MAX {
+            let crowded = self.nodes.len() > BLOCKS_MAX;
+            let lowest = self
+                .nodes
+                .iter()
+                .filter(|(hash, node)| **hash != head && (crowded || node.bytes > 0))
+                .min_by_key(|(_, node)| node.position.head.number)
+                .map(|(hash, _)| *hash);
+            let Some(lowest) = lowest else { return };
+            let bytes = match crowded {
+                true => self.nodes.remove(&lowest).map_or(0, |node| node.bytes),
+                false => self.nodes.get_mut(&lowest).map_or(0, |node| {
+                    node.block = None;
+                    std::mem::take(&mut node.bytes)
+                }),
+            };
+            self.body_bytes = self.body_bytes.saturating_sub(bytes);
+        }
+    }
+
+    fn weight(&self, node: &Node, eip3436: bool) -> Weight {
+        let parent = self.nodes.get(&node.position.head.parent_hash);
+        Weight::of(node, parent.map(|parent| parent.position.tally.validators()), eip3436)
+    }
+
+    /// A branch that is better than the canonical chain and whose bodies are all here: the height
+    /// at which it leaves, and its blocks, ascending.
+    pub(super) fn better_branch(
+        &self,
+        eip3436: bool,
+    ) -> Option<(BlockNumber, Vec<RecoveredBlock>)> {
+        let mut best: Option<(Weight, Vec<RecoveredBlock>, BlockNumber)> = None;
+        let ours = self.weight(self.head(), eip3436);
+        for node in self.nodes.values() {
+            let weight = self.weight(node, eip3436);
+            let than = best.as_ref().map_or(&ours, |(best, ..)| best);
+            if is_better(&weight, than, eip3436)
+                && let Some((ancestor, blocks)) = self.path(node)
+            {
+                best = Some((weight, blocks, ancestor));
+            }
+        }
+        best.map(|(_, blocks, ancestor)| (ancestor, blocks))
+    }
+
+    /// From the canonical chain up to a block.
+    fn path(&self, node: &Node) -> Option<(BlockNumber, Vec<RecoveredBlock>)> {
+        let mut blocks = Vec::new();
+        let mut at = node;
+        while !self.is_canonical(at) {
+            blocks.push(at.block.clone()?);
+            at = self.nodes.get(&at.position.head.parent_hash)?;
+        }
+        blocks.reverse();
+        Some((at.position.head.number, blocks))
+    }
+
+    fn is_canonical(&self, node: &Node) -> bool {
+        let mut at = self.head();
+        while at.position.head.number > node.position.head.number {
+            match self.nodes.get(&at.position.head.parent_hash) {
+                Some(parent) => at = parent,
+                None => return false,
+            }
+        }
+        at.position.head.hash() == node.position.head.hash()
+    }
+}
