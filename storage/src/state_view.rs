@@ -48,6 +48,12 @@ impl StateView {
         self.number
     }
 
+    /// Hash of that block: the chain may hold another at its number by now.
+    #[must_use]
+    pub const fn hash(&self) -> B256 {
+        self.hash
+    }
+
     /// Reads a place as it was after block `number`.
     fn read<T>(
         &self,

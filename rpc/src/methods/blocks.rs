@@ -9,7 +9,7 @@ use crate::{
     validators::tally_after,
 };
 use alloy_primitives::U64;
-use entente_chain::{BlockNumber, Receipt, RecoveredBlock, spec::EngineKind};
+use entente_chain::{BlockNumber, Receipt, RecoveredBlock, SealedHeader, spec::EngineKind};
 use std::sync::Arc;
 
 pub(super) const METHODS: &[Method] = &[
@@ -57,6 +57,16 @@ pub(crate) fn finalized(service: &Service) -> Result<BlockNumber, RpcError> {
     Ok(settled.or_else(|| below.last()).unwrap_or_default())
 }
 
+/// A header by any name, if it is there.
+pub(super) fn find_header(
+    service: &Service,
+    block: BlockSpec,
+) -> Result<Option<SealedHeader>, RpcError> {
+    let Some(number) = resolve(service, block)? else { return Ok(None) };
+    let found = service.context.reader.header(number)?;
+    Ok(found.filter(|found| block.may_be(found.hash())))
+}
+
 /// A block by any name, if it is there.
 pub(super) fn find(
     service: &Service,
@@ -64,12 +74,7 @@ pub(super) fn find(
 ) -> Result<Option<Arc<RecoveredBlock>>, RpcError> {
     let Some(number) = resolve(service, block)? else { return Ok(None) };
     let found = service.context.reader.block(number)?;
-    // The chain may have left the block between the two reads.
-    let named = |found: &Arc<RecoveredBlock>| match block {
-        BlockSpec::Hash(hash) => found.hash() == hash,
-        _ => true,
-    };
-    Ok(found.filter(named))
+    Ok(found.filter(|found| block.may_be(found.hash())))
 }
 
 /// The receipts of a block; none once the chain has left it.
@@ -98,8 +103,7 @@ fn block_by_hash(service: &Service, params: &Params) -> Answer {
 
 fn answer_header(service: &Service, block: BlockSpec) -> Answer {
     let reader = &service.context.reader;
-    let Some(number) = resolve(service, block)? else { return service.answer(&()) };
-    let Some(header) = reader.header(number)? else { return service.answer(&()) };
+    let Some(header) = find_header(service, block)? else { return service.answer(&()) };
     service.answer(&HeaderView::new(&header, reader.total_difficulty(&header)?))
 }
 

@@ -12,4 +12,5 @@ mod kill;
 mod opening;
 mod proofs;
 mod states;
+mod switches;
 mod world;
