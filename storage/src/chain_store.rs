@@ -267,3 +267,6 @@ impl ChainReader {
         schema::oldest_state(&*self.canonical.disk)
     }
 }
+
+#[cfg(test)]
+mod tests;

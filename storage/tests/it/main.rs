@@ -12,5 +12,4 @@ mod kill;
 mod opening;
 mod proofs;
 mod states;
-mod switches;
 mod world;
