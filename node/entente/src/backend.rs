@@ -11,7 +11,8 @@ use alloy_primitives::{Address, B256};
 use entente_consensus::{EngineStatus, Input, Operation};
 use entente_p2p::{Direction, NetworkHandle};
 use entente_rpc::{
-    Backend, BoxFuture, EvidenceRecord, NodeInfo, PeerInfo, PoolContent, PoolStatus, Readiness, Rejected,
+    Backend, BoxFuture, EvidenceRecord, NodeInfo, PeerInfo, PoolContent, PoolStatus, Readiness,
+    Rejected,
 };
 use entente_storage::{ChainReader, EvidenceReader};
 use metrics_exporter_prometheus::PrometheusHandle;

@@ -69,8 +69,18 @@ impl Ledger {
         let tally = VoteTally::unknown();
         let executed = ExecutedBlocks::default();
         let complaint = None;
-        let mut ledger =
-            Self { spec, rules, execution, reader, states, writer, trie, tally, executed, complaint };
+        let mut ledger = Self {
+            spec,
+            rules,
+            execution,
+            reader,
+            states,
+            writer,
+            trie,
+            tally,
+            executed,
+            complaint,
+        };
         ledger.tally = ledger.tally_at(&head)?;
         // From here on the stored tally is the one that holds: a bad answer keeps it.
         let tally = ledger.tally.encode();

@@ -5,7 +5,8 @@ use alloy_primitives::{Address, B256};
 use entente_chain::RecoveredTransaction;
 use entente_consensus::engine::{EngineStatus, Operation, ValidatorStatus};
 use entente_rpc::{
-    Backend, BoxFuture, EvidenceRecord, NodeInfo, PeerInfo, PoolContent, PoolStatus, Readiness, Rejected,
+    Backend, BoxFuture, EvidenceRecord, NodeInfo, PeerInfo, PoolContent, PoolStatus, Readiness,
+    Rejected,
 };
 use std::sync::{Arc, Mutex, MutexGuard};
 

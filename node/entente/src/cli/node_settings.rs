@@ -9,9 +9,7 @@ use crate::{
 };
 use alloy_primitives::B256;
 use anyhow::{Context, bail};
-use entente_chain::{
-    genesis::Genesis, limits::REORGANISATION_BLOCKS_MAX, signer::SealSigner,
-};
+use entente_chain::{genesis::Genesis, limits::REORGANISATION_BLOCKS_MAX, signer::SealSigner};
 use entente_config::{NodeConfig, Overrides, P2pConfig, PoolConfig, RpcConfig, ValidatorConfig};
 use entente_p2p::{NodeKey, PeerAddress};
 use entente_pool::PoolLimits;
