@@ -148,10 +148,12 @@ impl TestChain {
         let genesis = Genesis::parse(json).expect("genesis");
         database.initialise(&genesis, json).expect("initialise");
         let spec = Arc::new(genesis.spec);
+        let rules = rules_for(Arc::clone(&spec));
+        let author = Arc::new(move |header: &Header| rules.author(header).ok());
         Self {
             reader: database.reader(),
             states: database.states(),
-            executor: Executor::new(Arc::clone(&spec)),
+            executor: Executor::with_author(Arc::clone(&spec), author),
             senders: Arc::new(Senders::new(1024)),
             writer: database.writer().expect("writer"),
             spec,

@@ -119,7 +119,7 @@ fn readers_amid_changes_of_branches_see_one_of_them() {
                     assert_eq!(receipt.cumulative_gas_used, seed_of(&block), "block {number}");
                 }
                 let found = reader.block_of_transaction(transaction(number, 0).hash()).unwrap();
-                for (block, index) in found {
+                if let Some((block, index)) = found {
                     let index = usize::try_from(index).unwrap();
                     assert_eq!(block.transactions()[index].hash(), transaction(number, 0).hash());
                 }
