@@ -45,7 +45,7 @@ struct Cursor {
     start: BlockNumber,
     /// First block of the next answer.
     next: BlockNumber,
-    /// Hash of the block before that, when it was there.
+    /// Hash of the block before that, once the filter told of it.
     told: Option<B256>,
     /// Blocks that the chain leaves.
     left: Receiver<Arc<NewHead>>,
@@ -64,11 +64,9 @@ impl Cursor {
     fn new(service: &Service, from: BlockNumber) -> Self {
         // Listens before it looks, so that it misses no change of branches after.
         let left = service.context.events.reverted.subscribe();
-        let head = service.context.reader.head().header.clone();
-        let after = head.number.saturating_add(1);
-        let told = (from <= after).then(|| head.hash());
-        let start = from.max(after);
-        Self { start, next: start, told, left }
+        let head = service.context.reader.head().header.number;
+        let start = from.max(head.saturating_add(1));
+        Self { start, next: start, told: None, left }
     }
 
     /// Goes on to the head, but not beyond block `last`.
@@ -83,9 +81,10 @@ impl Cursor {
         }
         let from = left.iter().map(|left| left.block.header.number).fold(self.next, Ord::min);
         let end = reader.head().header.number.min(last).saturating_add(1).max(from);
-        if end > self.start {
-            self.told = reader.hash(end.saturating_sub(1))?;
-        }
+        self.told = match end > self.start {
+            true => reader.hash(end.saturating_sub(1))?,
+            false => None,
+        };
         self.next = end;
         Ok(Step { left, new: from..end })
     }

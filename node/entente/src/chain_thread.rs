@@ -267,3 +267,6 @@ fn short(hash: B256) -> String {
     let text = hash.to_string();
     text.get(..10).unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests;

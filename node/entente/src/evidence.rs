@@ -47,7 +47,7 @@ impl EvidencePort {
 /// Writes what is reported until nobody can report any more.
 pub(crate) fn run(mut log: EvidenceLog, reports: &Receiver<Evidence>, clock: Clock) {
     for evidence in reports {
-        let record = encode(evidence, clock.now().unix);
+        let record = encode(&evidence, clock.now().unix);
         if let Err(error) = log.append(&record) {
             tracing::error!(%error, "evidence cannot be kept");
             metrics::counter!("entente_evidence_not_kept_total").increment(1);
@@ -75,8 +75,8 @@ struct Stored {
     second: B256,
 }
 
-fn encode(evidence: Evidence, seen_ms: u64) -> Vec<u8> {
-    let Evidence { validator, height, round, what, digests: (first, second) } = evidence;
+fn encode(evidence: &Evidence, seen_ms: u64) -> Vec<u8> {
+    let Evidence { validator, height, round, what, digests: (first, second) } = *evidence;
     let what = what.to_owned();
     alloy_rlp::encode(Stored { seen_ms, validator, height, round, what, first, second })
 }
@@ -121,7 +121,7 @@ mod tests {
             &format!("a0{}", "04".repeat(32)),
         ]
         .concat();
-        let bytes = encode(evidence(300), 0x101);
+        let bytes = encode(&evidence(300), 0x101);
         assert_eq!(hex::encode(&bytes), expected);
         assert!(decode(&bytes[..bytes.len() - 1]).is_err());
         assert!(decode(&[&bytes[..], &[0]].concat()).is_err());
