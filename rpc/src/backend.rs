@@ -67,6 +67,23 @@ pub struct NodeInfo {
     pub port: u16,
 }
 
+/// A provable breach of the protocol, as `entente_evidence` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidenceRecord {
+    /// When this node saw it, in milliseconds since 1970.
+    pub seen_ms: u64,
+    /// Validator that signed it.
+    pub validator: Address,
+    /// Height.
+    pub height: BlockNumber,
+    /// Round.
+    pub round: u64,
+    /// What it did.
+    pub what: String,
+    /// The two conflicting digests; zero where there are none.
+    pub digests: (B256, B256),
+}
+
 /// What readiness is judged by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
@@ -99,12 +116,15 @@ pub trait Backend: Send + Sync + 'static {
     fn consensus_status(&self) -> EngineStatus;
     /// Passes an operator's wish to the engine.
     fn operate(&self, operation: Operation) -> BoxFuture<Result<(), Rejected>>;
+    /// At most `limit` provable breaches of the protocol, newest first.
+    ///
+    /// # Errors
+    /// When they cannot be read, in words.
+    fn evidence(&self, limit: u64) -> Result<Vec<EvidenceRecord>, Rejected>;
     /// Who this node is.
     fn node(&self) -> NodeInfo;
     /// What readiness is judged by.
     fn readiness(&self) -> Readiness;
-    /// Provable breaches of the protocol, newest first, as they are answered.
-    fn evidence(&self, limit: usize) -> Vec<serde_json::Value>;
     /// Metrics in Prometheus' text format, for `GET /metrics`.
     fn metrics(&self) -> String;
 }

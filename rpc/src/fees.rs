@@ -72,9 +72,8 @@ pub(crate) fn rewards(
     header: &SealedHeader,
     percentiles: &[f64],
 ) -> Result<Vec<u128>, RpcError> {
-    let reader = &service.context.reader;
-    let number = header.number;
-    let (Some(block), Some(receipts)) = (reader.block(number)?, reader.receipts(number)?) else {
+    let read = service.context.reader.block_with_receipts(header.number)?;
+    let Some((block, receipts)) = read.filter(|(block, _)| block.hash() == header.hash()) else {
         return Ok(vec![0; percentiles.len()]);
     };
     let base_fee = header.base_fee_per_gas.unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Filters that clients poll. A filter is a criterion and the block up to which it was answered;
-//! nothing runs for it between two polls, and it dies when nobody asks for a while.
+//! nothing runs for it between two polls, and it dies when nobody asks for a while. When the chain
+//! left blocks that a filter told of, its next answer begins with them.
 
 use crate::{
     RpcLimits,
@@ -11,9 +12,11 @@ use crate::{
 };
 use alloy_primitives::{B256, U128};
 use entente_chain::{BlockNumber, RecoveredTransaction};
+use entente_storage::ChainReader;
 use std::{
     collections::HashMap,
     hash::{BuildHasher as _, RandomState},
+    ops::Range,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -28,19 +31,76 @@ const BLOCKS_PER_POLL: u64 = 10_000;
 /// What a filter is about.
 enum Kind {
     /// New logs, and those of blocks that were left.
-    Logs(Box<LogFilter>, Receiver<Arc<NewHead>>),
+    Logs(Box<LogFilter>, Cursor),
     /// Hashes of new blocks.
-    Blocks(Receiver<Arc<NewHead>>),
+    Blocks(Cursor),
     /// Hashes of transactions that became executable. The receiver is a cursor into the shared
     /// ring of events: what a slow client misses is lost, nothing is kept for it.
     Pending(Receiver<Arc<RecoveredTransaction>>),
 }
 
+/// How far a filter was answered.
+struct Cursor {
+    /// First block that the filter is about.
+    start: BlockNumber,
+    /// First block of the next answer.
+    next: BlockNumber,
+    /// Hash of the block before that, once the filter told of it.
+    told: Option<B256>,
+    /// Blocks that the chain leaves.
+    left: Receiver<Arc<NewHead>>,
+}
+
+/// What a filter answers next.
+struct Step {
+    /// Blocks that it told of and that were left, newest first.
+    left: Vec<Arc<NewHead>>,
+    /// Blocks to tell of.
+    new: Range<BlockNumber>,
+}
+
+impl Cursor {
+    /// Begins after the head, or later.
+    fn new(service: &Service, from: BlockNumber) -> Self {
+        // Listens before it looks, so that it misses no change of branches after.
+        let left = service.context.events.reverted.subscribe();
+        let head = service.context.reader.head().header.number;
+        let start = from.max(head.saturating_add(1));
+        Self { start, next: start, told: None, left }
+    }
+
+    /// Goes on to the head, but not beyond block `last`.
+    fn advance(&mut self, reader: &ChainReader, last: BlockNumber) -> Result<Step, RpcError> {
+        let (events, complete) = drain(&mut self.left);
+        let told = self.start..self.next;
+        let left = events.into_iter().filter(|left| told.contains(&left.block.header.number));
+        let left: Vec<_> = left.collect();
+        if left.is_empty() && complete && !self.stands(reader)? {
+            // The chain is changing its branch right now: the next answer has both.
+            return Ok(Step { left, new: self.next..self.next });
+        }
+        let from = left.iter().map(|left| left.block.header.number).fold(self.next, Ord::min);
+        let end = reader.head().header.number.min(last).saturating_add(1).max(from);
+        self.told = match end > self.start {
+            true => reader.hash(end.saturating_sub(1))?,
+            false => None,
+        };
+        self.next = end;
+        Ok(Step { left, new: from..end })
+    }
+
+    /// Whether what was told last is still canonical.
+    fn stands(&self, reader: &ChainReader) -> Result<bool, RpcError> {
+        match (self.told, self.next.checked_sub(1)) {
+            (Some(told), Some(before)) => Ok(reader.hash(before)? == Some(told)),
+            _ => Ok(true),
+        }
+    }
+}
+
 struct Filter {
     kind: Kind,
     connection: usize,
-    /// First block of the next answer.
-    next: BlockNumber,
     used: Instant,
 }
 
@@ -69,8 +129,8 @@ impl Ids {
 
 /// What a poll must do once the lock is released.
 enum Poll {
-    Logs(LogCriteria, Vec<Arc<NewHead>>, BlockNumber, BlockNumber),
-    Blocks(BlockNumber, BlockNumber),
+    Logs(LogCriteria, Step),
+    Blocks(Range<BlockNumber>),
     Pending(Vec<B256>),
 }
 
@@ -93,7 +153,7 @@ impl Filters {
         filters
     }
 
-    fn add(&self, kind: Kind, connection: usize, next: BlockNumber) -> Result<U128, RpcError> {
+    fn add(&self, kind: Kind, connection: usize) -> Result<U128, RpcError> {
         let mut filters = self.lock();
         let own = filters.values().filter(|filter| filter.connection == connection).count();
         if filters.len() >= self.total || own >= self.per_connection {
@@ -104,7 +164,7 @@ impl Filters {
             )));
         }
         let id = self.ids.next();
-        filters.insert(id, Filter { kind, connection, next, used: Instant::now() });
+        filters.insert(id, Filter { kind, connection, used: Instant::now() });
         Ok(id)
     }
 
@@ -113,38 +173,25 @@ impl Filters {
         self.lock().remove(&id).is_some()
     }
 
-    fn poll(&self, id: U128, head: BlockNumber) -> Result<Poll, RpcError> {
+    fn poll(&self, id: U128, reader: &ChainReader) -> Result<Poll, RpcError> {
         let mut filters = self.lock();
         let filter = filters.get_mut(&id).ok_or_else(not_found)?;
         filter.used = Instant::now();
-        let mut from = filter.next;
         Ok(match &mut filter.kind {
             Kind::Pending(receiver) => {
-                let transactions = drain(receiver);
+                let (transactions, _) = drain(receiver);
                 Poll::Pending(transactions.iter().map(|transaction| transaction.hash()).collect())
             }
-            Kind::Blocks(receiver) => {
-                let left = drain(receiver).into_iter();
-                from = left.map(|left| left.block.header.number).fold(from, BlockNumber::min);
-                let to = head.min(from.saturating_add(BLOCKS_PER_POLL - 1));
-                filter.next = from.max(to.saturating_add(1));
-                Poll::Blocks(from, to)
+            Kind::Blocks(cursor) => {
+                let most = cursor.next.saturating_add(BLOCKS_PER_POLL - 1);
+                Poll::Blocks(cursor.advance(reader, most)?.new)
             }
-            Kind::Logs(wanted, receiver) => {
-                // What the client was told of, newest first; then what stands there now.
-                let left: Vec<_> = drain(receiver)
-                    .into_iter()
-                    .filter(|left| left.block.header.number < filter.next)
-                    .collect();
-                from =
-                    left.iter().map(|left| left.block.header.number).fold(from, BlockNumber::min);
+            Kind::Logs(wanted, cursor) => {
                 let last = match wanted.range {
                     LogRange::Span(_, Some(BlockSpec::Number(last))) => last,
                     LogRange::Span(..) | LogRange::Block(_) => BlockNumber::MAX,
                 };
-                let to = head.min(last);
-                filter.next = from.max(to.saturating_add(1));
-                Poll::Logs(wanted.criteria.clone(), left, from, to)
+                Poll::Logs(wanted.criteria.clone(), cursor.advance(reader, last)?)
             }
         })
     }
@@ -165,13 +212,14 @@ fn not_found() -> RpcError {
     RpcError::Refused("filter not found".into())
 }
 
-fn drain<T: Clone>(receiver: &mut Receiver<T>) -> Vec<T> {
-    let mut events = Vec::new();
+/// The events that wait, and whether they are all that there were.
+fn drain<T: Clone>(receiver: &mut Receiver<T>) -> (Vec<T>, bool) {
+    let (mut events, mut complete) = (Vec::new(), true);
     loop {
         match receiver.try_recv() {
             Ok(event) => events.push(event),
-            Err(TryRecvError::Lagged(_)) => {}
-            Err(TryRecvError::Empty | TryRecvError::Closed) => return events,
+            Err(TryRecvError::Lagged(_)) => complete = false,
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return (events, complete),
         }
     }
 }
@@ -182,55 +230,53 @@ pub(crate) fn new_log_filter(
     filter: LogFilter,
     connection: usize,
 ) -> Result<U128, RpcError> {
-    let head = service.context.reader.head().header.number;
-    let after_head = head.saturating_add(1);
-    let next = match filter.range {
+    // geth: changes are what is new; the past comes with eth_getFilterLogs.
+    let from = match filter.range {
         LogRange::Block(_) => {
             return Err(RpcError::InvalidParams("a filter cannot have a blockHash".into()));
         }
         LogRange::Span(Some(BlockSpec::Number(from)), Some(BlockSpec::Number(to))) if from > to => {
             return Err(RpcError::InvalidParams(format!("from {from} is after to {to}")));
         }
-        // geth: changes are what is new; the past comes with eth_getFilterLogs.
-        LogRange::Span(Some(BlockSpec::Number(from)), _) => from.max(after_head),
-        LogRange::Span(..) => after_head,
+        LogRange::Span(Some(BlockSpec::Number(from)), _) => from,
+        LogRange::Span(..) => 0,
     };
-    let left = service.context.events.reverted.subscribe();
-    service.filters.add(Kind::Logs(Box::new(filter), left), connection, next)
+    let cursor = Cursor::new(service, from);
+    service.filters.add(Kind::Logs(Box::new(filter), cursor), connection)
 }
 
 /// `eth_newBlockFilter`.
 pub(crate) fn new_block_filter(service: &Service, connection: usize) -> Result<U128, RpcError> {
-    let head = service.context.reader.head().header.number;
-    let left = service.context.events.reverted.subscribe();
-    service.filters.add(Kind::Blocks(left), connection, head.saturating_add(1))
+    service.filters.add(Kind::Blocks(Cursor::new(service, 0)), connection)
 }
 
 /// `eth_newPendingTransactionFilter`.
 pub(crate) fn new_pending_filter(service: &Service, connection: usize) -> Result<U128, RpcError> {
     let receiver = service.context.events.pending.subscribe();
-    service.filters.add(Kind::Pending(receiver), connection, 0)
+    service.filters.add(Kind::Pending(receiver), connection)
 }
 
 /// `eth_getFilterChanges`.
 pub(crate) fn filter_changes(service: &Service, id: U128) -> Answer {
     let reader = &service.context.reader;
-    match service.filters.poll(id, reader.head().header.number)? {
+    match service.filters.poll(id, reader)? {
         Poll::Pending(hashes) => service.answer(&hashes),
-        Poll::Blocks(from, to) => {
+        Poll::Blocks(new) => {
             let mut hashes = Vec::new();
-            for number in from..=to {
+            for number in new {
                 hashes.extend(reader.hash(number)?);
             }
             service.answer(&hashes)
         }
-        Poll::Logs(criteria, left, from, to) => {
+        Poll::Logs(criteria, Step { left, new }) => {
             let mut logs = Vec::new();
             for left in left {
                 logs.extend(criteria.select(&left.block, &left.receipts));
             }
             logs.iter_mut().for_each(LogView::remove);
-            logs.extend(find_in_span(service, &criteria, from, to)?);
+            if let Some(last) = new.end.checked_sub(1).filter(|last| *last >= new.start) {
+                logs.extend(find_in_span(service, &criteria, new.start, last)?);
+            }
             service.answer(&logs)
         }
     }

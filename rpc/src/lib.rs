@@ -23,7 +23,8 @@ mod types;
 mod validators;
 
 pub use backend::{
-    Backend, BoxFuture, NodeInfo, PeerInfo, PoolContent, PoolStatus, Readiness, Rejected,
+    Backend, BoxFuture, EvidenceRecord, NodeInfo, PeerInfo, PoolContent, PoolStatus, Readiness,
+    Rejected,
 };
 pub use config::{Namespace, RpcConfig, RpcLimits};
 pub use context::{Context, Events, NewHead};

@@ -169,7 +169,9 @@ pub(crate) fn find_logs(service: &Service, filter: &LogFilter) -> Result<Vec<Log
         LogRange::Block(hash) => {
             let number = service.context.reader.number(hash)?;
             let number = number.ok_or_else(|| RpcError::Refused("unknown block".into()))?;
-            find_in_span(service, &filter.criteria, number, number)
+            let mut search = Search::new(service, &filter.criteria);
+            search.look_into(BlockSpec::Hash(hash), number)?;
+            Ok(search.found)
         }
         LogRange::Span(from, to) => {
             let (from, to) = (resolve(from)?, resolve(to)?);
@@ -191,16 +193,11 @@ pub(crate) fn find_in_span(
     if from > to {
         return Ok(Vec::new());
     }
-    let mut search = Search {
-        service,
-        criteria,
-        deadline: Instant::now() + service.limits.logs_time,
-        found: vec![],
-    };
+    let mut search = Search::new(service, criteria);
     if criteria.is_unfiltered() {
         check_span(&service.limits, from, to)?;
         for number in from..=to {
-            search.look_into(number)?;
+            search.look_into(BlockSpec::Number(number), number)?;
         }
     } else {
         let query = LogIndexQuery {
@@ -208,7 +205,7 @@ pub(crate) fn find_in_span(
             topics: criteria.topics.clone(),
         };
         for number in service.context.reader.blocks_with_logs(&query, from, to)? {
-            search.look_into(number)?;
+            search.look_into(BlockSpec::Number(number), number)?;
         }
     }
     Ok(search.found)
@@ -231,8 +228,14 @@ struct Search<'a> {
     found: Vec<LogView>,
 }
 
-impl Search<'_> {
-    fn look_into(&mut self, number: BlockNumber) -> Result<(), RpcError> {
+impl<'a> Search<'a> {
+    fn new(service: &'a Service, criteria: &'a LogCriteria) -> Self {
+        let deadline = Instant::now() + service.limits.logs_time;
+        Self { service, criteria, deadline, found: Vec::new() }
+    }
+
+    /// Adds the wanted logs of the block at a height, when it is the one that is meant.
+    fn look_into(&mut self, meant: BlockSpec, number: BlockNumber) -> Result<(), RpcError> {
         if Instant::now() > self.deadline {
             return Err(RpcError::Timeout(format!(
                 "request timed out at block {number}, ask for fewer blocks"
@@ -240,14 +243,16 @@ impl Search<'_> {
         }
         let reader = &self.service.context.reader;
         // A header without bloom bits has no logs: its body is not read.
+        let unknown = || RpcError::Refused("unknown block".into());
         match reader.header(number)? {
+            Some(header) if !meant.may_be(header.hash()) => return Err(unknown()),
             Some(header) if !header.logs_bloom.is_zero() => {}
             _ => return Ok(()),
         }
-        let (Some(block), Some(receipts)) = (reader.block(number)?, reader.receipts(number)?)
-        else {
-            return Ok(());
-        };
+        let Some((block, receipts)) = reader.block_with_receipts(number)? else { return Ok(()) };
+        if !meant.may_be(block.hash()) {
+            return Err(unknown());
+        }
         let allowed = self.service.limits.logs;
         for placed in place_receipts(&block, &receipts) {
             self.found.extend(placed.logs(|log| self.criteria.matches(log)));

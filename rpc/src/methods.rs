@@ -6,6 +6,7 @@ mod calls;
 mod chain;
 mod clique;
 mod debug;
+mod evidence;
 mod fees;
 mod filters;
 mod raft;
@@ -79,6 +80,7 @@ fn table() -> impl Iterator<Item = &'static Method> {
         clique::METHODS,
         admin::METHODS,
         debug::METHODS,
+        evidence::METHODS,
     ]
     .into_iter()
     .flatten()

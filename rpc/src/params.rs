@@ -32,6 +32,19 @@ pub(crate) enum BlockSpec {
     Hash(B256),
 }
 
+impl BlockSpec {
+    /// Whether a block that was found at the height may be the one that is meant: after the height
+    /// of a hash was read, the chain may have put another block there.
+    pub(crate) fn may_be(self, found: B256) -> bool {
+        match self {
+            Self::Hash(hash) => hash == found,
+            Self::Latest | Self::Finalized | Self::Pending | Self::Earliest | Self::Number(_) => {
+                true
+            }
+        }
+    }
+}
+
 impl Params {
     /// Takes the parameters of a request; none is an empty list.
     pub(crate) fn parse(raw: Option<&str>) -> Result<Self, RpcError> {

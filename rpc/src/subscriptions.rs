@@ -113,7 +113,7 @@ async fn serve(
                     return Ok(());
                 }
                 let header = &head.block.header;
-                let total = reader.total_difficulty(header.number).ok().flatten();
+                let total = reader.total_difficulty(header).ok().flatten();
                 out.push(&HeaderView::new(header, total))
             })
             .await

@@ -46,6 +46,9 @@ impl BlockCache {
     }
 }
 
+/// A block and its receipts, shared.
+pub type BlockWithReceipts = (Arc<RecoveredBlock>, Arc<Vec<Receipt>>);
+
 /// Reads the canonical chain, whole blocks at a time. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ChainReader {
@@ -109,14 +112,15 @@ impl ChainReader {
         value.map(|value| Ok(chain_records::split_header(&key, &value)?.0)).transpose()
     }
 
-    /// Sum of the difficulties from genesis to a block.
+    /// Sum of the difficulties from genesis to a block, while it is canonical.
     ///
     /// # Errors
     /// When the disk fails or the record is damaged.
-    pub fn total_difficulty(&self, number: BlockNumber) -> Result<Option<U256>, StoreError> {
-        let key = number.to_be_bytes();
-        let value = self.canonical.disk.get(Column::Headers, &key)?;
-        value.map(|value| Ok(chain_records::split_header(&key, &value)?.1)).transpose()
+    pub fn total_difficulty(&self, header: &SealedHeader) -> Result<Option<U256>, StoreError> {
+        let key = header.number.to_be_bytes();
+        let Some(value) = self.canonical.disk.get(Column::Headers, &key)? else { return Ok(None) };
+        let (hash, total, _) = chain_records::split_header(&key, &value)?;
+        Ok((hash == header.hash()).then_some(total))
     }
 
     /// A block with the senders that were stored with it.
@@ -177,6 +181,21 @@ impl ChainReader {
         })
     }
 
+    /// A block and its receipts, both of one branch also while the chain changes to another.
+    ///
+    /// # Errors
+    /// When the disk fails or a record is damaged.
+    pub fn block_with_receipts(
+        &self,
+        number: BlockNumber,
+    ) -> Result<Option<BlockWithReceipts>, StoreError> {
+        self.canonical.steadily(|_| {
+            let block = self.block(number)?;
+            let receipts = self.receipts(number)?;
+            Ok(block.zip(receipts))
+        })
+    }
+
     /// The block of a transaction, and its index there.
     ///
     /// # Errors
@@ -188,6 +207,20 @@ impl ChainReader {
         let key = hash.as_slice();
         let value = self.canonical.disk.get(Column::Transactions, key)?;
         value.map(|value| columns::decode_location(key, &value)).transpose()
+    }
+
+    /// The canonical block that holds a transaction, and the index there.
+    ///
+    /// # Errors
+    /// When the disk fails or a record is damaged.
+    pub fn block_of_transaction(
+        &self,
+        hash: B256,
+    ) -> Result<Option<(Arc<RecoveredBlock>, u32)>, StoreError> {
+        self.canonical.steadily(|_| {
+            let Some((number, index)) = self.transaction_location(hash)? else { return Ok(None) };
+            Ok(self.block(number)?.map(|block| (block, index)))
+        })
     }
 
     /// The RLP of a block, as exported and as sent to peers.
@@ -234,3 +267,6 @@ impl ChainReader {
         schema::oldest_state(&*self.canonical.disk)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,21 @@ impl ChainWriter {
         Ok(head)
     }
 
+    /// Replaces the tally after the head: whoever votes next is not always known from the block
+    /// alone (a contract names the validators of block 1, a changed genesis file those of the next).
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn replace_tally(&mut self, tally: &[u8]) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::Failed);
+        }
+        let number = self.canonical.tip().head.header.number;
+        let mut batch = Batch::default();
+        batch.put(Column::Tallies, &number.to_be_bytes(), tally);
+        self.write(&batch)
+    }
+
     /// Takes blocks back until `number` is the head; returns them, newest first. Each is taken
     /// back by a batch of its own.
     ///

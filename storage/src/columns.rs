@@ -47,13 +47,15 @@ pub enum Column {
     Tallies,
     /// Sequence number (8) to a record of a consensus engine; opaque here.
     ConsensusLog,
+    /// Sequence number (8) to a provable breach of the protocol; opaque here.
+    Evidence,
     /// Single values by name ([`crate::schema`]).
     Meta,
 }
 
 impl Column {
     /// Every column.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Headers,
         Self::Numbers,
         Self::Bodies,
@@ -71,6 +73,7 @@ impl Column {
         Self::SlotHistory,
         Self::Tallies,
         Self::ConsensusLog,
+        Self::Evidence,
         Self::Meta,
     ];
 
@@ -95,6 +98,7 @@ impl Column {
             Self::SlotHistory => "slot_history",
             Self::Tallies => "tallies",
             Self::ConsensusLog => "consensus_log",
+            Self::Evidence => "evidence",
             Self::Meta => "meta",
         }
     }

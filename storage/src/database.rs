@@ -1,8 +1,8 @@
 //! The database of one chain: opens it, stores its genesis, hands out readers and the one writer.
 
 use crate::{
-    Batch, ChainReader, ChainWriter, Column, ConsensusLog, Durability, KeyValue, StateStore,
-    StoreError,
+    Batch, ChainReader, ChainWriter, Column, ConsensusLog, Durability, EvidenceLog, EvidenceReader,
+    KeyValue, StateStore, StoreError,
     canonical::{Canonical, Head, Tip},
     chain_writer, schema,
     state_trie::{StateTrie, root_after},
@@ -69,6 +69,7 @@ pub struct Database {
     options: StorageOptions,
     writer_taken: AtomicBool,
     log_taken: AtomicBool,
+    evidence_taken: AtomicBool,
 }
 
 impl Database {
@@ -98,6 +99,7 @@ impl Database {
             options: options.clone(),
             writer_taken: AtomicBool::new(false),
             log_taken: AtomicBool::new(false),
+            evidence_taken: AtomicBool::new(false),
         })
     }
 
@@ -227,6 +229,26 @@ impl Database {
             return Err(StoreError::Taken("consensus log"));
         }
         ConsensusLog::open(Arc::clone(&self.canonical.disk), self.durability())
+    }
+
+    /// The one log of provable breaches.
+    ///
+    /// # Errors
+    /// When it was handed out before, the database is open for reading only, or the disk fails.
+    pub fn evidence_log(&self) -> Result<EvidenceLog, StoreError> {
+        if self.options.read_only {
+            return Err(StoreError::ReadOnly);
+        }
+        if self.evidence_taken.swap(true, SeqCst) {
+            return Err(StoreError::Taken("evidence log"));
+        }
+        EvidenceLog::open(Arc::clone(&self.canonical.disk))
+    }
+
+    /// A reader of that log.
+    #[must_use]
+    pub fn evidence_reader(&self) -> EvidenceReader {
+        EvidenceReader::new(Arc::clone(&self.canonical.disk))
     }
 
     const fn durability(&self) -> Durability {

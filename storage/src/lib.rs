@@ -8,6 +8,8 @@
 //! | [`StateStore`] | [`StateView`] at a block, [`StateStore::root_after`], proofs | anybody, cheap to clone |
 //! | [`ChainWriter`] | [`ChainWriter::commit`] and [`ChainWriter::revert_to`] | the chain thread, once |
 //! | [`ConsensusLog`] | durable records of the engine | the consensus thread, once |
+//! | [`EvidenceLog`] | provable breaches of the protocol, the newest ones | its writer, once |
+//! | [`EvidenceReader`] | the same | anybody, cheap to clone |
 //!
 //! A block's way: execution reads a [`StateView`] (or a [`StateOverlay`] over an uncommitted
 //! parent), [`StateStore::root_after`] works out the root without writing, and
@@ -32,6 +34,7 @@ mod change_set;
 mod consensus_log;
 mod database;
 mod error;
+mod evidence_log;
 mod log_index;
 mod schema;
 mod state_store;
@@ -46,12 +49,13 @@ mod memory;
 mod rocks;
 
 pub use canonical::Head;
-pub use chain_store::ChainReader;
+pub use chain_store::{BlockWithReceipts, ChainReader};
 pub use chain_writer::{BlockCommit, ChainWriter};
 pub use columns::Column;
 pub use consensus_log::ConsensusLog;
 pub use database::{CACHE_BYTES_DEFAULT, Database, History, StorageOptions};
 pub use error::StoreError;
+pub use evidence_log::{EVIDENCE_KEPT, EvidenceLog, EvidenceReader};
 pub use key_value::{Batch, Durability, KeyRange, KeyValue, Visit};
 pub use log_index::LogIndexQuery;
 pub use schema::SCHEMA_VERSION;

@@ -57,7 +57,7 @@ impl Rocks {
         }
         let options = database_options();
         let cache = Cache::new_lru_cache(cache_bytes);
-        let columns = Column::ALL.into_iter().map(|column| {
+        let columns = columns_to_open(&options, path, read_only).into_iter().map(|column| {
             ColumnFamilyDescriptor::new(column.name(), column_options(column, &cache))
         });
         let database = if read_only {
@@ -160,6 +160,17 @@ fn database_options() -> Options {
     options
 }
 
+/// Every column; those that are missing are made. A database that is only read may have been
+/// written by a version that knew fewer.
+fn columns_to_open(options: &Options, path: &Path, read_only: bool) -> Vec<Column> {
+    let present = DB::list_cf(options, path).ok().filter(|_| read_only);
+    let is_there = |column: &Column| match &present {
+        Some(present) => present.iter().any(|name| name == column.name()),
+        None => true,
+    };
+    Column::ALL.into_iter().filter(is_there).collect()
+}
+
 fn column_options(column: Column, cache: &Cache) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
@@ -248,4 +259,23 @@ fn lock_holder(file: &Path) -> Option<u32> {
         let place = words.next()?;
         (place.rsplit(':').next()? == inode).then(|| process.parse().ok())?
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_of_a_version_that_knew_fewer_columns_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let older = Column::ALL.into_iter().filter(|column| *column != Column::Evidence);
+        let names = older.map(Column::name);
+        drop(DB::open_cf(&database_options(), folder.path(), names).unwrap());
+        let disk = Rocks::open(folder.path(), 1 << 20, true).unwrap();
+        assert_eq!(disk.get(Column::Meta, b"schema"), Ok(None));
+        assert!(matches!(disk.get(Column::Evidence, b"key"), Err(StoreError::Damaged { .. })));
+        drop(disk);
+        let disk = Rocks::open(folder.path(), 1 << 20, false).unwrap();
+        assert_eq!(disk.get(Column::Evidence, b"key"), Ok(None));
+    }
 }

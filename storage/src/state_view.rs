@@ -48,6 +48,12 @@ impl StateView {
         self.number
     }
 
+    /// Hash of that block: the chain may hold another at its number by now.
+    #[must_use]
+    pub const fn hash(&self) -> B256 {
+        self.hash
+    }
+
     /// Reads a place as it was after block `number`.
     fn read<T>(
         &self,
@@ -146,9 +152,14 @@ impl StateReader for StateView {
         if number > self.number {
             return Ok(B256::ZERO);
         }
-        let record = chain_records::header(&*self.canonical.disk, number)
-            .map_err(|cause| cause.reading_state(self.number))?;
-        Ok(record.map_or(B256::ZERO, |record| record.header.hash()))
+        let read = |reverts| {
+            if reverts != self.reverts {
+                self.check_canonical()?;
+            }
+            let record = chain_records::header(&*self.canonical.disk, number)?;
+            Ok(record.map_or(B256::ZERO, |record| record.header.hash()))
+        };
+        self.canonical.steadily(read).map_err(|cause: StoreError| cause.reading_state(self.number))
     }
 }
 

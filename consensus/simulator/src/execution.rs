@@ -8,7 +8,7 @@ use entente_chain::{
     SealedHeader, StateChanges, StateReader,
 };
 use entente_evm::{BlockError, BuildRequest, Draft, Executed, Room, TransactionSource};
-use entente_ledger::Execution;
+use entente_ledger::{ContractError, Execution};
 use std::sync::Arc;
 
 const GAS: u64 = 21_000;
@@ -107,7 +107,7 @@ impl Execution for HashExecution {
         _: Address,
         _: &SealedHeader,
         _: &dyn StateReader,
-    ) -> Result<Vec<Address>, String> {
-        Err("no contracts here".to_owned())
+    ) -> Result<Vec<Address>, ContractError> {
+        Err(ContractError::BadAnswer("no contracts here".to_owned()))
     }
 }

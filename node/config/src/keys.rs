@@ -79,7 +79,7 @@ pub(crate) const KEYS: [Key; 39] = [
     key("pool.free_replacement_blocks", Kind::Number, "a number of blocks", "Blocks that a free transaction waits before a free one with its nonce may replace it."),
     key("pool.regossip_seconds", Kind::Number, SECONDS, "After how long peers are told of a waiting transaction again."),
     key("storage.cache_mib", Kind::Number, MIB, "Memory for reads."),
-    key("storage.history", Kind::NumberOrText, "\"archive\" or a number of blocks above 0", "How far back states are kept."),
+    key("storage.history", Kind::NumberOrText, "\"archive\" or a number of blocks above 0", "How far back states are kept, 128 blocks at least."),
     key("block.vanity", Kind::Text, "a text of up to 32 bytes", "Text in the extraData of this node's blocks."),
     key("log.format", Kind::Text, "text or json", "Form of log lines."),
     key("log.level", Kind::Text, "error, warn, info, debug, trace or off, or such by part: info,entente_p2p=debug", "What is logged."),

@@ -2,7 +2,7 @@
 
 use crate::{
     consensus_thread::ConsensusInputs,
-    evidence::EvidenceBook,
+    evidence,
     pool_handle::{PoolCommand, PoolHandle, PoolQuery, Shared},
     readiness,
     settings::CLIENT_VERSION,
@@ -11,9 +11,10 @@ use alloy_primitives::{Address, B256};
 use entente_consensus::{EngineStatus, Input, Operation};
 use entente_p2p::{Direction, NetworkHandle};
 use entente_rpc::{
-    Backend, BoxFuture, NodeInfo, PeerInfo, PoolContent, PoolStatus, Readiness, Rejected,
+    Backend, BoxFuture, EvidenceRecord, NodeInfo, PeerInfo, PoolContent, PoolStatus, Readiness,
+    Rejected,
 };
-use entente_storage::ChainReader;
+use entente_storage::{ChainReader, EvidenceReader};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{oneshot, watch};
 
@@ -30,7 +31,7 @@ pub(crate) struct NodeBackend {
     /// The chain.
     pub(crate) reader: ChainReader,
     /// Provable breaches of the protocol.
-    pub(crate) evidence: EvidenceBook,
+    pub(crate) evidence: EvidenceReader,
     /// Renders the metrics page.
     pub(crate) metrics: PrometheusHandle,
 }
@@ -129,6 +130,13 @@ impl Backend for NodeBackend {
         Box::pin(async move { if taken { Ok(()) } else { Err(busy()) } })
     }
 
+    fn evidence(&self, limit: u64) -> Result<Vec<EvidenceRecord>, Rejected> {
+        evidence::newest(&self.evidence, limit).map_err(|error| {
+            tracing::error!(%error, "evidence cannot be read");
+            Rejected("the evidence cannot be read, see the log".to_owned())
+        })
+    }
+
     fn node(&self) -> NodeInfo {
         let (id, listen) = (self.network.node_id(), self.network.local_address());
         NodeInfo {
@@ -149,10 +157,6 @@ impl Backend for NodeBackend {
             blocks_behind: status.best_peer_head.saturating_sub(head),
             problems: readiness::reasons(&status, peers),
         }
-    }
-
-    fn evidence(&self, limit: usize) -> Vec<serde_json::Value> {
-        self.evidence.newest(limit)
     }
 
     fn metrics(&self) -> String {

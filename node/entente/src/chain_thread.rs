@@ -161,7 +161,7 @@ fn import(
         if number <= chain.head().header.number {
             continue;
         }
-        match chain.import(block) {
+        match chain.import(block, ports.clock.unix_seconds()) {
             Ok(committed) => commit(committed, ports),
             Err(error) if error.is_invalid_block() => {
                 tracing::warn!(number, %error, "block of a peer refused");
@@ -183,7 +183,7 @@ fn reorganize(
     blocks: Vec<RecoveredBlock>,
     ports: &ChainPorts,
 ) -> anyhow::Result<Result<(), (BlockNumber, Verdict)>> {
-    let outcome = match chain.reorganize(ancestor, blocks) {
+    let outcome = match chain.reorganize(ancestor, blocks, ports.clock.unix_seconds()) {
         Ok(outcome) => outcome,
         Err(error @ LedgerError::Branch { .. }) => {
             tracing::warn!(%error, "branch refused");
@@ -278,3 +278,6 @@ fn short(hash: B256) -> String {
     let text = hash.to_string();
     text.get(..10).unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests;

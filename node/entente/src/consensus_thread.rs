@@ -1,7 +1,7 @@
 //! The thread that runs the engine: inputs in, one durable append, actions out.
 
 use crate::{
-    chain_thread::ChainCommand, clock::Clock, evidence::EvidenceBook, network_ports::NetworkPorts,
+    chain_thread::ChainCommand, clock::Clock, evidence::EvidencePort, network_ports::NetworkPorts,
 };
 use anyhow::Context;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
@@ -61,8 +61,8 @@ pub(crate) struct ConsensusPorts {
     pub(crate) network: NetworkPorts,
     /// Answers to refused commands.
     pub(crate) inputs: ConsensusInputs,
-    /// Provable breaches.
-    pub(crate) evidence: EvidenceBook,
+    /// Keeps what the engine reports.
+    pub(crate) evidence: EvidencePort,
     /// What people and probes see.
     pub(crate) status: watch::Sender<EngineStatus>,
 }
@@ -188,7 +188,7 @@ fn carry_out(action: Action, ports: &ConsensusPorts) {
             ports.network.fetch(request, from, start, count);
         }
         Action::Penalize { node, reason } => ports.network.penalize(node, reason),
-        Action::Report(evidence) => ports.evidence.record(&evidence),
+        Action::Report(evidence) => ports.evidence.report(evidence),
     }
 }
 

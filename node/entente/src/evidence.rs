@@ -1,131 +1,153 @@
-//! Provable breaches of the protocol: logged, counted, and kept in a file of their own beside the
-//! database, one JSON object a line, so that they outlive the process and can be handed to others.
+//! Provable breaches of the protocol: logged, counted, and kept by a thread of their own, so that no
+//! liar makes consensus wait for the disk.
 
+use crate::clock::Clock;
+use alloy_primitives::{Address, B256};
+use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
+use crossbeam_channel::{Receiver, Sender};
 use entente_consensus::engine::Evidence;
-use serde_json::{Value, json};
-use std::{
-    collections::VecDeque,
-    fs::{self, File},
-    io::Write,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
-};
+use entente_rpc::EvidenceRecord;
+use entente_storage::{EvidenceLog, EvidenceReader};
 
-/// Pieces that are kept; a validator that goes on and on pushes older ones out.
-const KEPT: usize = 1024;
-/// The file is written anew with what is kept when it is larger than this, in bytes.
-const FILE_BYTES_MAX: u64 = 2 * 1024 * 1024;
+/// Breaches that wait to be written; more are logged and counted only.
+const WAITING_MAX: usize = 256;
 
-/// What was found, newest last. Cheap to clone.
+/// Where the engine's reports go.
 #[derive(Clone)]
-pub(crate) struct EvidenceBook {
-    path: PathBuf,
-    kept: Arc<Mutex<VecDeque<Value>>>,
+pub(crate) struct EvidencePort {
+    sender: Sender<Evidence>,
 }
 
-impl EvidenceBook {
-    /// Reads what earlier processes found. Lines that are no JSON are left out: the last one may
-    /// have been cut off.
+impl EvidencePort {
+    /// A bounded queue of reports.
     #[must_use]
-    pub(crate) fn open(path: &Path) -> Self {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        let lines: Vec<Value> =
-            text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let older = lines.len().saturating_sub(KEPT);
-        let kept = lines.into_iter().skip(older).collect();
-        Self { path: path.to_path_buf(), kept: Arc::new(Mutex::new(kept)) }
+    pub(crate) fn bounded() -> (Self, Receiver<Evidence>) {
+        let (sender, receiver) = crossbeam_channel::bounded(WAITING_MAX);
+        (Self { sender }, receiver)
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Value>> {
-        // No code panics while it holds the lock, so the list is whole.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The newest pieces, newest first.
-    #[must_use]
-    pub(crate) fn newest(&self, limit: usize) -> Vec<Value> {
-        self.lock().iter().rev().take(limit).cloned().collect()
-    }
-
-    /// Logs, counts and keeps one piece. A file that cannot be written is no reason to stop.
-    pub(crate) fn record(&self, evidence: &Evidence) {
+    /// Logs, counts and passes on one breach; never waits.
+    pub(crate) fn report(&self, evidence: Evidence) {
         metrics::counter!("entente_evidence_total").increment(1);
-        let Evidence { validator, height, round, what, digests } = evidence;
-        tracing::error!(%validator, height, round, first = %digests.0, second = %digests.1,
-            "validator {what}");
-        let seconds = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
-        let piece = json!({
-            "validator": validator,
-            "blockNumber": height,
-            "round": round,
-            "what": what,
-            "digests": [digests.0, digests.1],
-            "timestamp": seconds,
-        });
-        let mut kept = self.lock();
-        kept.push_back(piece.clone());
-        if kept.len() > KEPT {
-            kept.pop_front();
-        }
-        if let Err(error) = self.write(&piece, &kept) {
-            tracing::warn!(path = %self.path.display(), %error, "evidence could not be written");
+        tracing::error!(
+            validator = %evidence.validator,
+            height = evidence.height,
+            round = evidence.round,
+            first = %evidence.digests.0,
+            second = %evidence.digests.1,
+            "validator {}",
+            evidence.what
+        );
+        if self.sender.try_send(evidence).is_err() {
+            metrics::counter!("entente_evidence_not_kept_total").increment(1);
         }
     }
+}
 
-    fn write(&self, piece: &Value, kept: &VecDeque<Value>) -> std::io::Result<()> {
-        let long = fs::metadata(&self.path).is_ok_and(|file| file.len() > FILE_BYTES_MAX);
-        if long {
-            let lines: String = kept.iter().map(|piece| format!("{piece}\n")).collect();
-            let fresh = self.path.with_extension("new");
-            fs::write(&fresh, lines)?;
-            return fs::rename(&fresh, &self.path);
+/// Writes what is reported until nobody can report any more.
+pub(crate) fn run(mut log: EvidenceLog, reports: &Receiver<Evidence>, clock: Clock) {
+    for evidence in reports {
+        let record = encode(&evidence, clock.now().unix);
+        if let Err(error) = log.append(&record) {
+            tracing::error!(%error, "evidence cannot be kept");
+            metrics::counter!("entente_evidence_not_kept_total").increment(1);
         }
-        let mut file = File::options().create(true).append(true).open(&self.path)?;
-        file.write_all(format!("{piece}\n").as_bytes())
     }
+}
+
+/// At most `limit` kept breaches, newest first.
+///
+/// # Errors
+/// When the disk fails or a record is not one of ours.
+pub(crate) fn newest(reader: &EvidenceReader, limit: u64) -> anyhow::Result<Vec<EvidenceRecord>> {
+    reader.newest(limit)?.iter().map(|bytes| Ok(decode(bytes)?)).collect()
+}
+
+/// A breach as it is stored.
+#[derive(RlpEncodable, RlpDecodable)]
+struct Stored {
+    seen_ms: u64,
+    validator: Address,
+    height: u64,
+    round: u64,
+    what: String,
+    first: B256,
+    second: B256,
+}
+
+fn encode(evidence: &Evidence, seen_ms: u64) -> Vec<u8> {
+    let Evidence { validator, height, round, what, digests: (first, second) } = *evidence;
+    let what = what.to_owned();
+    alloy_rlp::encode(Stored { seen_ms, validator, height, round, what, first, second })
+}
+
+fn decode(mut bytes: &[u8]) -> Result<EvidenceRecord, alloy_rlp::Error> {
+    let Stored { seen_ms, validator, height, round, what, first, second } =
+        Stored::decode(&mut bytes)?;
+    if !bytes.is_empty() {
+        return Err(alloy_rlp::Error::Custom("trailing bytes"));
+    }
+    Ok(EvidenceRecord { seen_ms, validator, height, round, what, digests: (first, second) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy_primitives::{Address, B256};
+    use entente_chain::genesis::{Genesis, GenesisBuilder};
+    use entente_storage::{Database, StorageOptions};
 
-    fn piece(height: u64) -> Evidence {
+    fn evidence(height: u64) -> Evidence {
         Evidence {
             validator: Address::repeat_byte(1),
             height,
             round: 2,
-            what: "proposed two blocks in one round",
+            what: "sealed two blocks",
             digests: (B256::repeat_byte(3), B256::repeat_byte(4)),
         }
     }
 
+    /// Written down by hand from the RLP rules: a change of format breaks databases.
     #[test]
-    fn evidence_outlives_the_process_and_a_line_that_was_cut_off() {
-        let folder = tempfile::tempdir().expect("folder");
-        let path = folder.path().join("evidence.jsonl");
-        let book = EvidenceBook::open(&path);
-        book.record(&piece(7));
-        book.record(&piece(8));
-        let mut file = File::options().append(true).open(&path).expect("file");
-        file.write_all(b"{\"validator\":").expect("write");
-        let again = EvidenceBook::open(&path);
-        let heights: Vec<_> =
-            again.newest(9).iter().map(|piece| piece["blockNumber"].as_u64()).collect();
-        assert_eq!(heights, [Some(8), Some(7)]);
-        assert_eq!(again.newest(1).len(), 1);
+    fn stored_evidence_keeps_its_bytes() {
+        let expected = [
+            // 0x70 bytes: time 3, address 21, height 3, round 1, text 18, digests 33 each.
+            "f870",
+            "820101",
+            &format!("94{}", "01".repeat(20)),
+            "82012c",
+            "02",
+            &format!("91{}", hex::encode("sealed two blocks")),
+            &format!("a0{}", "03".repeat(32)),
+            &format!("a0{}", "04".repeat(32)),
+        ]
+        .concat();
+        let bytes = encode(&evidence(300), 0x101);
+        assert_eq!(hex::encode(&bytes), expected);
+        assert!(decode(&bytes[..bytes.len() - 1]).is_err());
+        assert!(decode(&[&bytes[..], &[0]].concat()).is_err());
     }
 
     #[test]
-    fn no_more_than_a_bound_is_kept() {
-        let folder = tempfile::tempdir().expect("folder");
-        let book = EvidenceBook::open(&folder.path().join("evidence.jsonl"));
-        for height in 0..KEPT as u64 + 5 {
-            book.record(&piece(height));
+    fn what_was_reported_is_there_after_a_restart_newest_first() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let genesis = GenesisBuilder::new(7, vec![Address::repeat_byte(1)]).to_json();
+        let open = || Database::open(folder.path(), &StorageOptions::default()).expect("opens");
+        let database = open();
+        let parsed = Genesis::parse(genesis.as_bytes()).expect("genesis");
+        database.initialise(&parsed, genesis.as_bytes()).expect("stored");
+        let (port, reports) = EvidencePort::bounded();
+        // The last two find no room while nobody writes.
+        for height in 0..(WAITING_MAX as u64 + 2) {
+            port.report(evidence(height));
         }
-        let kept = book.newest(usize::MAX);
-        assert_eq!(kept.len(), KEPT);
-        assert_eq!(kept[0]["blockNumber"], KEPT as u64 + 4);
+        drop(port);
+        run(database.evidence_log().expect("the log"), &reports, Clock::start());
+        drop(database);
+        let kept = newest(&open().evidence_reader(), 2).expect("readable");
+        let heights: Vec<u64> = kept.iter().map(|record| record.height).collect();
+        assert_eq!(heights, [WAITING_MAX as u64 - 1, WAITING_MAX as u64 - 2]);
+        assert_eq!(kept[0].what, "sealed two blocks");
+        assert_eq!(kept[0].digests, evidence(0).digests);
+        assert!(kept[0].seen_ms > 0);
     }
 }

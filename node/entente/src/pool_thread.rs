@@ -9,11 +9,11 @@ use crate::{
 };
 use alloy_primitives::{Address, B256};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use entente_chain::{NodeId, RecoveredBlock, limits::POOL_BATCH};
+use entente_chain::{NodeId, RecoveredBlock, SealedHeader, StateError, limits::POOL_BATCH};
 use entente_consensus::Input;
 use entente_pool::{Inserted, Origin, Pool, PoolError};
 use entente_rpc::{Events, PoolContent, PoolStatus};
-use entente_storage::{ChainReader, StateStore};
+use entente_storage::{ChainReader, StateStore, StateView};
 use std::{
     ops::ControlFlow,
     sync::Arc,
@@ -216,15 +216,15 @@ impl PoolThread<'_> {
     }
 
     fn on_committed(&mut self, block: &RecoveredBlock, returned: Vec<Shared>) {
-        let state = match self.ports.states.at(block.header.number) {
-            Ok(state) => state,
+        let (head, state) = match head_to_follow(&self.ports.reader, &self.ports.states, block) {
+            Ok(head) => head,
             Err(error) => {
                 tracing::error!(%error, "the pool cannot read the new head's state");
                 return;
             }
         };
         let now = self.ports.clock.now().elapsed;
-        self.pool.on_block(&block.header, &state, block.transactions(), returned, now);
+        self.pool.on_block(&head, &state, block.transactions(), returned, now);
         self.waiting_told = None;
         let (executable, held) = self.pool.status();
         metrics::gauge!("entente_pool_executable").set(count(executable));
@@ -249,7 +249,86 @@ impl PoolThread<'_> {
     }
 }
 
+/// A committed block with the state after it. When the chain has left the block meanwhile, the head:
+/// what came back into the pool with the block must not be lost with it.
+fn head_to_follow(
+    reader: &ChainReader,
+    states: &StateStore,
+    block: &RecoveredBlock,
+) -> Result<(SealedHeader, StateView), StateError> {
+    match states.at(block.header.number) {
+        Ok(state) if state.hash() == block.hash() => Ok((block.header.clone(), state)),
+        Ok(_) | Err(_) => {
+            let head = reader.head().header.clone();
+            let state = states.at(head.number)?;
+            Ok((head, state))
+        }
+    }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
 fn count(value: usize) -> f64 {
     value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use entente_chain::{
+        BlockBody, Header, StateChanges,
+        genesis::{Genesis, GenesisBuilder},
+    };
+    use entente_storage::{BlockCommit, ChainWriter, Database, StorageOptions};
+
+    /// An empty child of the head.
+    fn extend(
+        database: &Database,
+        writer: &mut ChainWriter,
+        extra_data: &'static [u8],
+    ) -> RecoveredBlock {
+        let parent = database.reader().head().header.clone();
+        let trie = database.states().trie_at_head().expect("a trie");
+        let changes = Arc::new(StateChanges::default());
+        let state = database.states().root_after(&trie, changes).expect("a root");
+        let header = Header {
+            number: parent.number + 1,
+            parent_hash: parent.hash(),
+            state_root: parent.state_root,
+            extra_data: extra_data.into(),
+            ..Header::default()
+        };
+        let hash = header.hash_slow();
+        let header = SealedHeader::new(header, hash);
+        let block = RecoveredBlock { header, body: Arc::new(BlockBody::default()) };
+        let commit = BlockCommit { block: block.clone(), receipts: Vec::new(), state, tally: None };
+        writer.commit(commit).expect("committed");
+        block
+    }
+
+    /// The pool may be behind the chain: the branch whose head it hears of may be gone again.
+    #[test]
+    fn a_head_that_was_left_is_replaced_by_the_one_that_holds() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let json = GenesisBuilder::new(1337, vec![Address::repeat_byte(1)]).to_json();
+        let genesis = Genesis::parse(json.as_bytes()).expect("a genesis");
+        let options = StorageOptions { sync: false, ..StorageOptions::default() };
+        let database = Database::open(folder.path(), &options).expect("a database");
+        database.initialise(&genesis, json.as_bytes()).expect("initialised");
+        let mut writer = database.writer().expect("the writer");
+        let (reader, states) = (database.reader(), database.states());
+        let follow = |block: &RecoveredBlock| {
+            let (head, state) = head_to_follow(&reader, &states, block).expect("a head");
+            assert_eq!(state.hash(), head.hash());
+            head
+        };
+        let left = extend(&database, &mut writer, b"left");
+        assert_eq!(follow(&left), left.header);
+        writer.revert_to(0).expect("reverted");
+        assert_eq!(follow(&left), genesis.header, "no block at that height");
+        let first = extend(&database, &mut writer, b"stays");
+        assert_eq!(follow(&left), first.header, "another block at that height");
+        let second = extend(&database, &mut writer, b"stays");
+        assert_eq!(follow(&left), second.header);
+        assert_eq!(follow(&first), first.header, "canonical, and the pool is behind");
+    }
 }

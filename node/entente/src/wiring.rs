@@ -13,7 +13,7 @@ use crate::{
     chain_thread::{self, ChainCommand, ChainPorts},
     clock::Clock,
     consensus_thread::{self, ConsensusInputs, ConsensusPorts},
-    evidence::EvidenceBook,
+    evidence::{self, EvidencePort},
     network_events::{self, EventPorts},
     network_ports::NetworkPorts,
     pool_handle::{PoolCommand, PoolHandle},
@@ -74,7 +74,6 @@ struct Shared {
     environment: EnvironmentId,
     /// The address that seals our blocks, when this node has a key.
     own: Option<Address>,
-    evidence: EvidenceBook,
     database: Database,
     senders: Arc<Senders>,
     events: Events,
@@ -120,9 +119,8 @@ impl Node {
             "chain opened"
         );
         let environment = EnvironmentId(genesis.header.hash());
-        let evidence = EvidenceBook::open(&settings.database.with_file_name("evidence.jsonl"));
         let network = network.config(environment, spec.chain_id, signer.as_ref());
-        let (mut shared, queues) = Shared::new(spec, environment, database, network, evidence)?;
+        let (mut shared, queues) = Shared::new(spec, environment, database, network)?;
         shared.own = signer.as_ref().map(SealSigner::address);
         let (status_sender, status) = watch::channel(EngineStatus::default());
         let rpc = match rpc {
@@ -211,7 +209,6 @@ impl Shared {
         environment: EnvironmentId,
         database: Database,
         network: NetworkConfig,
-        evidence: EvidenceBook,
     ) -> anyhow::Result<(Self, Queues)> {
         let (consensus, consensus_queue) = ConsensusInputs::bounded(CONSENSUS_INPUTS);
         let (chain, chain_queue) = crossbeam_channel::bounded(CHAIN_COMMANDS);
@@ -236,7 +233,6 @@ impl Shared {
             spec,
             environment,
             own: None,
-            evidence,
             database,
             senders,
             events: Events::new(HEADS_KEPT, PENDING_KEPT),
@@ -266,7 +262,7 @@ impl Shared {
                 consensus: self.consensus.clone(),
                 status,
                 reader: self.database.reader(),
-                evidence: self.evidence.clone(),
+                evidence: self.database.evidence_reader(),
                 metrics,
             }),
             events: self.events.clone(),
@@ -303,17 +299,23 @@ impl Shared {
         };
         let position = chain_ports.position.subscribe();
         let mut threads = network_events::start(queues.network, self.event_ports(position), stop)?;
+        let (evidence, reports) = EvidencePort::bounded();
         let consensus_ports = ConsensusPorts {
             chain: self.chain.clone(),
             network: self.network_ports.clone(),
             inputs: self.consensus.clone(),
-            evidence: self.evidence.clone(),
+            evidence,
             status,
         };
         let (log, position, clock, environment) =
             (self.database.consensus_log()?, chain.position(), self.clock, self.environment);
         let ancestors = chain.ancestors()?;
+        let evidence_log = self.database.evidence_log()?;
         threads.extend([
+            stop::spawn("evidence", stop.handle(), move || {
+                evidence::run(evidence_log, &reports, clock);
+                Ok(())
+            })?,
             stop::spawn("consensus", stop.handle(), move || {
                 let mut thread =
                     consensus_thread::ConsensusThread::new(replica, log, consensus_ports, clock);

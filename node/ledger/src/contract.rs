@@ -4,7 +4,7 @@
 use alloy_primitives::{Address, Bytes, TxKind};
 use alloy_rpc_types_eth::TransactionRequest;
 use entente_chain::{SealedHeader, StateReader, limits::VALIDATORS_MAX};
-use entente_evm::{CallContext, Executor};
+use entente_evm::{CallContext, CallError, Executor};
 use std::time::Duration;
 
 /// `getValidators()`.
@@ -15,16 +15,43 @@ const GAS: u64 = 50_000_000;
 /// Gas bounds the call; this must not decide anything, or nodes could differ.
 const TIME: Duration = Duration::from_secs(3600);
 
+/// Why a validator contract named nobody.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ContractError {
+    /// The call failed or its answer is no list of addresses. Every node sees the same.
+    #[error("{0}")]
+    BadAnswer(String),
+    /// This node could not ask: its state cannot be read. Nothing may follow from that.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl From<CallError> for ContractError {
+    fn from(cause: CallError) -> Self {
+        let text = cause.to_string();
+        match cause {
+            CallError::Reverted { .. }
+            | CallError::Halted { .. }
+            | CallError::Invalid(_)
+            | CallError::Request(_)
+            | CallError::GasRequired { .. } => Self::BadAnswer(text),
+            CallError::Timeout { .. } | CallError::State(_) | CallError::Internal(_) => {
+                Self::Unavailable(text)
+            }
+        }
+    }
+}
+
 /// Asks the contract.
 ///
 /// # Errors
-/// In words: the call failed, or the answer is no list of addresses.
+/// [`ContractError`].
 pub(crate) fn ask(
     executor: &Executor,
     contract: Address,
     header: &SealedHeader,
     state: &dyn StateReader,
-) -> Result<Vec<Address>, String> {
+) -> Result<Vec<Address>, ContractError> {
     let request = TransactionRequest {
         to: Some(TxKind::Call(contract)),
         input: Bytes::from_static(&SELECTOR).into(),
@@ -38,8 +65,9 @@ pub(crate) fn ask(
         state_overrides: None,
         block_overrides: None,
     };
-    let result = executor.call(&call, &request).map_err(|error| error.to_string())?;
-    decode_addresses(&result.output).ok_or_else(|| "the answer is no list of addresses".to_owned())
+    let result = executor.call(&call, &request)?;
+    let bad = || ContractError::BadAnswer("the answer is no list of addresses".to_owned());
+    decode_addresses(&result.output).ok_or_else(bad)
 }
 
 /// ABI of `address[]`: offset, length, words.

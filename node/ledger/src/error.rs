@@ -40,6 +40,9 @@ pub enum LedgerError {
     /// The chain asks for something that this version cannot do.
     #[error("{0}")]
     Unsupported(String),
+    /// This node could not ask the validator contract.
+    #[error("the validator contract could not be asked: {0}")]
+    Contract(String),
     /// A branch begins too deep, above the head, or not on the canonical chain.
     #[error(
         "a branch from block {ancestor} does not fit the head {head}: at most {allowed} blocks are taken back"
@@ -75,6 +78,7 @@ impl LedgerError {
             Self::ParentMissing { .. }
             | Self::TallyMissing(_)
             | Self::Unsupported(_)
+            | Self::Contract(_)
             | Self::Branch { .. }
             | Self::Tally(_)
             | Self::State(_)

@@ -45,8 +45,8 @@ impl ExecutedBlocks {
         self.kept.push_back((key, block));
     }
 
-    pub(crate) fn contains(&self, key: ExecutionKey) -> bool {
-        self.kept.iter().any(|(known, _)| *known == key)
+    pub(crate) fn get(&self, key: ExecutionKey) -> Option<&ExecutedBlock> {
+        self.kept.iter().find(|(known, _)| *known == key).map(|(_, block)| block)
     }
 
     pub(crate) fn take(&mut self, key: ExecutionKey) -> Option<ExecutedBlock> {

@@ -1,6 +1,6 @@
 //! What the ledger asks of whoever executes transactions. Simulations have one that costs nothing.
 
-use crate::contract;
+use crate::contract::{self, ContractError};
 use alloy_primitives::Address;
 use entente_chain::{RecoveredBlock, SealedHeader, StateReader};
 use entente_evm::{BlockError, BuildRequest, Draft, Executed, Executor, TransactionSource};
@@ -32,13 +32,13 @@ pub trait Execution: Send + Sync {
     /// What a validator contract answers on the state after a block.
     ///
     /// # Errors
-    /// In words: the call failed, or the answer is no list of addresses.
+    /// The answer is bad, or this node could not ask.
     fn validators(
         &self,
         contract: Address,
         header: &SealedHeader,
         state: &dyn StateReader,
-    ) -> Result<Vec<Address>, String>;
+    ) -> Result<Vec<Address>, ContractError>;
 }
 
 impl Execution for Executor {
@@ -65,7 +65,7 @@ impl Execution for Executor {
         contract: Address,
         header: &SealedHeader,
         state: &dyn StateReader,
-    ) -> Result<Vec<Address>, String> {
+    ) -> Result<Vec<Address>, ContractError> {
         contract::ask(self, contract, header, state)
     }
 }

@@ -1,7 +1,7 @@
 //! Builds, checks, adopts and imports blocks on the head.
 
 use crate::{
-    LedgerError,
+    ContractError, LedgerError,
     executed::{ExecutedBlock, ExecutedBlocks, ExecutionKey},
     execution::Execution,
 };
@@ -35,7 +35,7 @@ pub struct CommittedBlock {
 /// kept until it is adopted or its height has passed.
 pub struct Ledger {
     pub(crate) spec: Arc<ChainSpec>,
-    rules: HeaderRules,
+    pub(crate) rules: HeaderRules,
     execution: Arc<dyn Execution>,
     pub(crate) reader: ChainReader,
     states: StateStore,
@@ -43,6 +43,8 @@ pub struct Ledger {
     trie: StateTrie,
     tally: VoteTally,
     executed: ExecutedBlocks,
+    /// What is wrong with the validator contract's answer: told once, not at every block.
+    complaint: Option<String>,
 }
 
 impl Ledger {
@@ -66,9 +68,25 @@ impl Ledger {
         // Worked out below: a contract may name those of the first block.
         let tally = VoteTally::unknown();
         let executed = ExecutedBlocks::default();
-        let mut ledger =
-            Self { spec, rules, execution, reader, states, writer, trie, tally, executed };
+        let complaint = None;
+        let mut ledger = Self {
+            spec,
+            rules,
+            execution,
+            reader,
+            states,
+            writer,
+            trie,
+            tally,
+            executed,
+            complaint,
+        };
         ledger.tally = ledger.tally_at(&head)?;
+        // From here on the stored tally is the one that holds: a bad answer keeps it.
+        let tally = ledger.tally.encode();
+        if ledger.reader.tally(head.number)?.as_ref() != Some(&tally) {
+            ledger.writer.replace_tally(&tally)?;
+        }
         Ok(ledger)
     }
 
@@ -171,7 +189,7 @@ impl Ledger {
         let head = self.head();
         let checked = self.key(block).and_then(|key| {
             self.check_header(block, &head.header, unix_seconds)?;
-            if !self.executed.contains(key) {
+            if self.executed.get(key).is_none() {
                 let executed = self.execute(block, &head.header)?;
                 self.executed.keep(key, executed);
             }
@@ -231,12 +249,25 @@ impl Ledger {
     ) -> Result<CommittedBlock, LedgerError> {
         let parent = self.head().header.clone();
         let key = self.key(&block)?;
+        match self.executed.get(key).map(|known| known.block.hash() == block.hash()) {
+            Some(true) => {}
+            // Sealing changed the header since; its time was judged when it was executed.
+            Some(false) => self.check_header(&block, &parent, u64::MAX)?,
+            None => self.check_header(&block, &parent, unix_seconds)?,
+        }
+        self.commit(block, &parent, key)
+    }
+
+    /// Commits a checked child of the head.
+    fn commit(
+        &mut self,
+        block: RecoveredBlock,
+        parent: &SealedHeader,
+        key: ExecutionKey,
+    ) -> Result<CommittedBlock, LedgerError> {
         let executed = match self.executed.take(key) {
             Some(executed) => executed,
-            None => {
-                self.check_header(&block, &parent, unix_seconds)?;
-                self.execute(&block, &parent)?
-            }
+            None => self.execute(&block, parent)?,
         };
         let ExecutedBlock { block: executed, receipts, state, changes } = executed;
         // The body that was executed: the hash says nothing about the one that came with the seals.
@@ -244,7 +275,7 @@ impl Ledger {
         let tally = self.rules.tally_after(&block.header, self.tally.clone())?;
         let after = StateOverlay::new(Arc::new(self.states.at(parent.number)?), changes)
             .with_block(block.header.number, block.hash());
-        let tally = self.with_contract(tally, &block.header, &after);
+        let tally = self.with_contract(tally, &block.header, &after)?;
         let changed = (tally != self.tally).then(|| tally.encode());
         self.writer.commit(BlockCommit {
             block: block.clone(),
@@ -264,15 +295,29 @@ impl Ledger {
     ///
     /// # Errors
     /// When the block breaks a rule or the database failed; the head stays where it was.
-    pub fn import(&mut self, block: RecoveredBlock) -> Result<CommittedBlock, LedgerError> {
-        let got = block.header.parent_hash;
-        let head = self.head().header.hash();
-        if got != head {
-            return Err(LedgerError::ParentMissing { got, head });
-        }
+    pub fn import(
+        &mut self,
+        block: RecoveredBlock,
+        unix_seconds: u64,
+    ) -> Result<CommittedBlock, LedgerError> {
+        let parent = self.head().header.clone();
+        let now = self.latest_time(block.header.number, unix_seconds);
+        self.check_header(&block, &parent, now)?;
         self.rules.check_seals(&block.header, self.tally.validators())?;
-        // Those who sealed it vouch for its time: our own clock may be the one that is wrong.
-        self.adopt(block, u64::MAX)
+        let key = self.key(&block)?;
+        self.commit(block, &parent, key)
+    }
+
+    /// Until when the time of somebody else's sealed block is accepted. A quorum (Raft: the leader,
+    /// whom all follow) vouches for it, and our own clock may be the wrong one; under Clique a
+    /// single signer seals, and a time far ahead would stop the chain until then.
+    pub(crate) fn latest_time(&self, number: u64, unix_seconds: u64) -> u64 {
+        match self.spec.engine_at(number) {
+            EngineKind::Clique => unix_seconds,
+            EngineKind::Qbft | EngineKind::Istanbul | EngineKind::Raft | EngineKind::Ethereum => {
+                u64::MAX
+            }
+        }
     }
 
     /// Takes up the head that the writer left.
@@ -286,7 +331,7 @@ impl Ledger {
 
     /// The stored tally after a block, as the rules of the next one have it: those may have been
     /// changed since it was stored.
-    fn tally_at(&self, head: &SealedHeader) -> Result<VoteTally, LedgerError> {
+    fn tally_at(&mut self, head: &SealedHeader) -> Result<VoteTally, LedgerError> {
         let next = self.spec.rules_at(head.number.saturating_add(1));
         let tally = match stored_tally(&self.reader, head.number) {
             Err(LedgerError::TallyMissing(_)) if next.validator_contract.is_some() => {
@@ -296,37 +341,48 @@ impl Ledger {
         };
         let tally = self.rules.tally_for(head.number.saturating_add(1), tally)?;
         let state = self.states.at(head.number)?;
-        Ok(self.with_contract(tally, head, &state))
+        self.with_contract(tally, head, &state)
     }
 
     /// Puts the validators in that a contract names after a block. A bad answer changes nothing
     /// (quorum#1728: it must not halt the chain): all nodes see the same answer.
     fn with_contract(
-        &self,
+        &mut self,
         mut tally: VoteTally,
         header: &SealedHeader,
         state: &dyn StateReader,
-    ) -> VoteTally {
+    ) -> Result<VoteTally, LedgerError> {
         let next = self.spec.rules_at(header.number.saturating_add(1));
-        let Some(contract) = next.validator_contract else { return tally };
-        let listed = self.execution.validators(contract, header, state);
-        let set = listed.and_then(|listed| match listed.contains(&Address::ZERO) {
-            true => Err("the zero address is no validator".to_owned()),
-            false => ValidatorSet::new(listed).map_err(|cause| cause.to_string()),
-        });
-        match set {
-            Ok(set) if set != *tally.validators() => tally.replace(set),
-            Ok(_) => {}
-            Err(cause) => {
+        let Some(contract) = next.validator_contract else { return Ok(tally) };
+        let set = match self.execution.validators(contract, header, state) {
+            Ok(listed) if listed.contains(&Address::ZERO) => {
+                Err("the zero address is no validator".to_owned())
+            }
+            Ok(listed) => ValidatorSet::new(listed).map_err(|cause| cause.to_string()),
+            Err(ContractError::BadAnswer(cause)) => Err(cause),
+            Err(ContractError::Unavailable(cause)) => return Err(LedgerError::Contract(cause)),
+        };
+        let complaint = match set {
+            Ok(set) => {
+                if set != *tally.validators() {
+                    tally.replace(set);
+                }
+                None
+            }
+            Err(cause) => Some(cause),
+        };
+        if self.complaint != complaint {
+            if let Some(cause) = &complaint {
                 let number = header.number;
                 tracing::warn!(%contract, number, %cause, "validators stay what they were");
             }
+            self.complaint = complaint;
         }
-        tally
+        Ok(tally)
     }
 }
 
-fn stored_tally(reader: &ChainReader, number: u64) -> Result<VoteTally, LedgerError> {
+pub(crate) fn stored_tally(reader: &ChainReader, number: u64) -> Result<VoteTally, LedgerError> {
     let stored = reader.tally(number)?.ok_or(LedgerError::TallyMissing(number))?;
     Ok(VoteTally::decode(&stored)?)
 }

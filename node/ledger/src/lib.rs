@@ -11,6 +11,7 @@ mod execution;
 mod ledger;
 mod reorganize;
 
+pub use contract::ContractError;
 pub use error::LedgerError;
 pub use execution::Execution;
 pub use ledger::{CommittedBlock, Ledger};

@@ -2,9 +2,10 @@
 //! brings the old one back; a process that dies in between opens at a block that both sides know,
 //! as every block is taken back and committed by a batch of its own.
 
-use crate::{CommittedBlock, Ledger, LedgerError};
+use crate::{CommittedBlock, Ledger, LedgerError, ledger::stored_tally};
 use entente_chain::{
-    BlockNumber, Receipt, RecoveredBlock, limits::REORGANISATION_BLOCKS_MAX, spec::EngineKind,
+    BlockNumber, Receipt, RecoveredBlock, SealedHeader, limits::REORGANISATION_BLOCKS_MAX,
+    spec::EngineKind,
 };
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ pub struct RevertedBlock {
 /// What became of a change of branches.
 #[derive(Debug)]
 pub struct Reorganization {
-    /// Blocks that were left, newest first.
+    /// Blocks that were left, newest first; none when a header of the branch was refused.
     pub reverted: Vec<RevertedBlock>,
     /// Blocks that are canonical now, ascending; when the branch was refused, the old ones.
     pub committed: Vec<CommittedBlock>,
@@ -30,6 +31,8 @@ pub struct Reorganization {
 
 impl Ledger {
     /// Takes blocks back down to `ancestor` and imports `branch`, whose first block is its child.
+    /// Its headers and seals are checked before anything is taken back: a branch that only pretends
+    /// to be better costs no work on the disk.
     ///
     /// # Errors
     /// When the branch does not fit the chain (nothing has changed then) or the database failed.
@@ -37,8 +40,13 @@ impl Ledger {
         &mut self,
         ancestor: BlockNumber,
         branch: Vec<RecoveredBlock>,
+        unix_seconds: u64,
     ) -> Result<Reorganization, LedgerError> {
-        self.check_branch(ancestor, &branch)?;
+        let parent = self.check_branch(ancestor, &branch)?;
+        if let Some(refused) = self.refused_header(parent, &branch, unix_seconds)? {
+            let (reverted, committed) = (Vec::new(), Vec::new());
+            return Ok(Reorganization { reverted, committed, refused: Some(refused) });
+        }
         let head = self.head().header.number;
         let mut receipts = Vec::new();
         for number in (ancestor.saturating_add(1)..=head).rev() {
@@ -55,7 +63,7 @@ impl Ledger {
         let mut committed = Vec::with_capacity(branch.len());
         for block in branch {
             let number = block.header.number;
-            match self.import(block) {
+            match self.import(block, unix_seconds) {
                 Ok(block) => committed.push(block),
                 Err(error) => {
                     let committed = self.bring_back(ancestor, &reverted)?;
@@ -80,23 +88,55 @@ impl Ledger {
         old.map(|old| self.adopt(RecoveredBlock::clone(&old.block), u64::MAX)).collect()
     }
 
+    /// The first header of a branch that breaks a rule. Stops at a change of engine: whose turn it
+    /// is there may depend on the state.
+    fn refused_header(
+        &self,
+        mut parent: SealedHeader,
+        branch: &[RecoveredBlock],
+        unix_seconds: u64,
+    ) -> Result<Option<(BlockNumber, LedgerError)>, LedgerError> {
+        let mut tally = stored_tally(&self.reader, parent.number)?;
+        for block in branch {
+            let (header, rules) = (&block.header, &self.rules);
+            if self.spec.engine_at(header.number) != EngineKind::Clique {
+                break;
+            }
+            let now = self.latest_time(header.number, unix_seconds);
+            let checked = rules
+                .check_alone(header, now)
+                .and_then(|()| rules.check_with_parent(header, &parent, &tally))
+                .and_then(|()| rules.check_seals(header, tally.validators()))
+                .and_then(|()| rules.tally_after(header, tally));
+            tally = match checked {
+                Ok(tally) => tally,
+                Err(error) => return Ok(Some((header.number, error.into()))),
+            };
+            parent = header.clone();
+        }
+        Ok(None)
+    }
+
+    /// The ancestor, when the branch fits on it and may replace what follows it.
     fn check_branch(
         &self,
         ancestor: BlockNumber,
         branch: &[RecoveredBlock],
-    ) -> Result<(), LedgerError> {
+    ) -> Result<SealedHeader, LedgerError> {
         let allowed = REORGANISATION_BLOCKS_MAX;
         let head = self.head().header.number;
         let refused = LedgerError::Branch { ancestor, head, allowed };
         let Some(depth) = head.checked_sub(ancestor) else { return Err(refused) };
         let final_blocks = (ancestor.saturating_add(1)..=head)
             .any(|number| self.spec.engine_at(number) != EngineKind::Clique);
-        if depth > allowed || final_blocks {
+        // Its state must still be there to go back to.
+        let kept = self.reader.oldest_state()? <= ancestor;
+        if depth > allowed || final_blocks || !kept {
             return Err(refused);
         }
-        let parent = self.reader.header(ancestor)?.map(|header| header.hash());
+        let Some(parent) = self.reader.header(ancestor)? else { return Err(refused) };
         match branch.first() {
-            Some(first) if Some(first.header.parent_hash) == parent => Ok(()),
+            Some(first) if first.header.parent_hash == parent.hash() => Ok(parent),
             Some(_) | None => Err(refused),
         }
     }

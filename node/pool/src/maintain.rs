@@ -43,7 +43,7 @@ impl Pool {
             }
         }
         let back: Vec<_> = returned.into_iter().filter(|tx| !hashes.contains(&tx.hash())).collect();
-        let admission = Admission { head, state, now_ms, origin: Origin::Remote };
+        let admission = Admission { head, state, now_ms, origin: Origin::Local };
         let answers = self.insert_all(back, &admission);
         self.counters.returned += answers.iter().filter(|answer| answer.is_ok()).count() as u64;
         self.expire(now_ms);

@@ -9,7 +9,7 @@ use crate::{
     validators::tally_after,
 };
 use alloy_primitives::U64;
-use entente_chain::{BlockNumber, RecoveredBlock, spec::EngineKind};
+use entente_chain::{BlockNumber, Receipt, RecoveredBlock, SealedHeader, spec::EngineKind};
 use std::sync::Arc;
 
 pub(super) const METHODS: &[Method] = &[
@@ -57,20 +57,39 @@ pub(crate) fn finalized(service: &Service) -> Result<BlockNumber, RpcError> {
     Ok(settled.or_else(|| below.last()).unwrap_or_default())
 }
 
+/// A header by any name, if it is there.
+pub(super) fn find_header(
+    service: &Service,
+    block: BlockSpec,
+) -> Result<Option<SealedHeader>, RpcError> {
+    let Some(number) = resolve(service, block)? else { return Ok(None) };
+    let found = service.context.reader.header(number)?;
+    Ok(found.filter(|found| block.may_be(found.hash())))
+}
+
 /// A block by any name, if it is there.
 pub(super) fn find(
     service: &Service,
     block: BlockSpec,
 ) -> Result<Option<Arc<RecoveredBlock>>, RpcError> {
-    match resolve(service, block)? {
-        Some(number) => Ok(service.context.reader.block(number)?),
-        None => Ok(None),
-    }
+    let Some(number) = resolve(service, block)? else { return Ok(None) };
+    let found = service.context.reader.block(number)?;
+    Ok(found.filter(|found| block.may_be(found.hash())))
+}
+
+/// The receipts of a block; none once the chain has left it.
+pub(super) fn receipts_of(
+    service: &Service,
+    block: &RecoveredBlock,
+) -> Result<Arc<Vec<Receipt>>, RpcError> {
+    let read = service.context.reader.block_with_receipts(block.header.number)?;
+    let same = read.filter(|(canonical, _)| canonical.hash() == block.hash());
+    Ok(same.map(|(_, receipts)| receipts).unwrap_or_default())
 }
 
 fn answer_block(service: &Service, block: BlockSpec, whole: bool) -> Answer {
     let Some(block) = find(service, block)? else { return service.answer(&()) };
-    let total = service.context.reader.total_difficulty(block.header.number)?;
+    let total = service.context.reader.total_difficulty(&block.header)?;
     service.answer(&BlockView::new(&block, total, whole))
 }
 
@@ -84,9 +103,8 @@ fn block_by_hash(service: &Service, params: &Params) -> Answer {
 
 fn answer_header(service: &Service, block: BlockSpec) -> Answer {
     let reader = &service.context.reader;
-    let Some(number) = resolve(service, block)? else { return service.answer(&()) };
-    let Some(header) = reader.header(number)? else { return service.answer(&()) };
-    service.answer(&HeaderView::new(&header, reader.total_difficulty(number)?))
+    let Some(header) = find_header(service, block)? else { return service.answer(&()) };
+    service.answer(&HeaderView::new(&header, reader.total_difficulty(&header)?))
 }
 
 fn header_by_number(service: &Service, params: &Params) -> Answer {
@@ -125,7 +143,7 @@ fn block_receipts(service: &Service, params: &Params) -> Answer {
     let Some(block) = find(service, params.required_block(0)?)? else {
         return service.answer(&());
     };
-    let receipts = service.context.reader.receipts(block.header.number)?.unwrap_or_default();
+    let receipts = receipts_of(service, &block)?;
     let views: Vec<_> = place_receipts(&block, &receipts)
         .map(|placed| placed.view(&service.context.spec))
         .collect();

@@ -1,6 +1,6 @@
 //! Calls that change nothing: `eth_call`, `eth_estimateGas`, `eth_createAccessList`.
 
-use super::{Method, heavy, state::resolve_state};
+use super::{Method, heavy, state::state_at};
 use crate::{
     context::Service,
     error::{Answer, RpcError},
@@ -35,10 +35,9 @@ impl Prepared {
         let request = read_request(params)?;
         let block = params.block(1)?;
         let (state_overrides, block_overrides) = (params.optional(2)?, params.optional(3)?);
-        let number = resolve_state(service, block)?;
-        let header = service.context.reader.header(number)?;
+        let state = state_at(service, block)?;
+        let header = service.context.reader.header_by_hash(state.hash())?;
         let header = header.ok_or_else(RpcError::header_not_found)?;
-        let state = service.context.states.at(number)?;
         Ok(Self { header, state, request, state_overrides, block_overrides })
     }
 

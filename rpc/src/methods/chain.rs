@@ -8,9 +8,6 @@ use serde_json::{Map, Value, json};
 /// The eth protocol that geth named last with this method.
 const PROTOCOL_VERSION: u64 = 65;
 
-/// Evidence that is shown when nobody says how much.
-const EVIDENCE_SHOWN: u64 = 100;
-
 pub(super) const METHODS: &[Method] = &[
     inline("web3_clientVersion", 0, client_version),
     inline("web3_sha3", 1, sha3),
@@ -30,7 +27,6 @@ pub(super) const METHODS: &[Method] = &[
     // The node keeps no accounts of users.
     inline("eth_accounts", 0, |service, _| service.answer::<[Address]>(&[])),
     inline("entente_consensusStatus", 0, consensus_status),
-    inline("entente_evidence", 1, evidence),
 ];
 
 fn client_version(service: &Service, _: &Params) -> Answer {
@@ -84,16 +80,6 @@ fn coinbase(service: &Service, _: &Params) -> Answer {
 
 fn mining(service: &Service, _: &Params) -> Answer {
     service.answer(&service.context.backend.consensus_status().is_validator)
-}
-
-/// Provable breaches of the protocol, newest first; at most as many as asked for.
-fn evidence(service: &Service, params: &Params) -> Answer {
-    let limit = match params.optional::<Value>(0)? {
-        None => EVIDENCE_SHOWN,
-        Some(_) => params.count(0)?,
-    };
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    service.answer(&service.context.backend.evidence(limit))
 }
 
 fn consensus_status(service: &Service, _: &Params) -> Answer {

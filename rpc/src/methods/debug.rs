@@ -2,7 +2,7 @@
 
 use super::{
     Method,
-    blocks::{find, resolve},
+    blocks::{find, find_header, receipts_of},
     heavy,
 };
 use crate::{
@@ -13,7 +13,6 @@ use crate::{
 use alloy_consensus::{ReceiptWithBloom, TxReceipt as _};
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::Bytes;
-use entente_chain::BlockNumber;
 
 pub(super) const METHODS: &[Method] = &[
     heavy("debug_getRawHeader", 1, raw_header),
@@ -21,12 +20,8 @@ pub(super) const METHODS: &[Method] = &[
     heavy("debug_getRawReceipts", 1, raw_receipts),
 ];
 
-fn number(service: &Service, params: &Params) -> Result<BlockNumber, RpcError> {
-    resolve(service, params.required_block(0)?)?.ok_or_else(RpcError::header_not_found)
-}
-
 fn raw_header(service: &Service, params: &Params) -> Answer {
-    let header = service.context.reader.header(number(service, params)?)?;
+    let header = find_header(service, params.required_block(0)?)?;
     let header = header.ok_or_else(RpcError::header_not_found)?;
     service.answer(&Bytes::from(alloy_rlp::encode(header.header())))
 }
@@ -38,7 +33,9 @@ fn raw_block(service: &Service, params: &Params) -> Answer {
 }
 
 fn raw_receipts(service: &Service, params: &Params) -> Answer {
-    let receipts = service.context.reader.receipts(number(service, params)?)?.unwrap_or_default();
+    let block = find(service, params.required_block(0)?)?;
+    let block = block.ok_or_else(RpcError::header_not_found)?;
+    let receipts = receipts_of(service, &block)?;
     let encoded: Vec<Bytes> = receipts
         .iter()
         .map(|receipt| {

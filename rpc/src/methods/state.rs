@@ -22,16 +22,22 @@ pub(super) const METHODS: &[Method] = &[
 ];
 
 /// The height of a block whose state is asked for.
-pub(super) fn resolve_state(service: &Service, block: BlockSpec) -> Result<BlockNumber, RpcError> {
+fn resolve_state(service: &Service, block: BlockSpec) -> Result<BlockNumber, RpcError> {
     resolve(service, block)?.ok_or_else(|| match block {
-        BlockSpec::Hash(_) => RpcError::Refused("header for hash not found".into()),
+        BlockSpec::Hash(_) => hash_not_found(),
         _ => RpcError::header_not_found(),
     })
 }
 
+/// geth's text.
+fn hash_not_found() -> RpcError {
+    RpcError::Refused("header for hash not found".into())
+}
+
 /// The state at a block.
 pub(super) fn state_at(service: &Service, block: BlockSpec) -> Result<StateView, RpcError> {
-    Ok(service.context.states.at(resolve_state(service, block)?)?)
+    let state = service.context.states.at(resolve_state(service, block)?)?;
+    if block.may_be(state.hash()) { Ok(state) } else { Err(hash_not_found()) }
 }
 
 fn account(service: &Service, address: Address, block: BlockSpec) -> Result<Account, RpcError> {
@@ -109,8 +115,15 @@ fn proof(service: &Service, params: &Params) -> Answer {
             })
         })
         .collect::<Result<Vec<U256>, _>>()?;
-    let number = resolve_state(service, params.block(2)?)?;
+    let block = params.block(2)?;
+    let number = resolve_state(service, block)?;
     let proof = service.context.states.proof(number, address, &slots)?;
+    // The chain may have left the block for another at its height.
+    if let BlockSpec::Hash(hash) = block
+        && service.context.reader.hash(number)? != Some(hash)
+    {
+        return Err(hash_not_found());
+    }
     let storage_proof = keys
         .iter()
         .zip(&slots)

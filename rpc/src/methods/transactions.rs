@@ -2,7 +2,7 @@
 
 use super::{
     Method,
-    blocks::{find, resolve},
+    blocks::{find, receipts_of},
     heavy, waits,
 };
 use crate::{
@@ -40,9 +40,8 @@ fn committed(
     service: &Service,
     hash: B256,
 ) -> Result<Option<(Arc<RecoveredBlock>, usize)>, RpcError> {
-    let reader = &service.context.reader;
-    let Some((number, index)) = reader.transaction_location(hash)? else { return Ok(None) };
-    let Some(block) = reader.block(number)? else { return Ok(None) };
+    let found = service.context.reader.block_of_transaction(hash)?;
+    let Some((block, index)) = found else { return Ok(None) };
     let index = usize::try_from(index).map_err(|cause| RpcError::internal(&cause))?;
     Ok(Some((block, index)))
 }
@@ -129,8 +128,7 @@ fn receipt(service: &Service, params: &Params) -> Answer {
     let Some((block, index)) = committed(service, params.hash(0)?)? else {
         return service.answer(&());
     };
-    let number = resolve(service, BlockSpec::Number(block.header.number))?.unwrap_or_default();
-    let receipts = service.context.reader.receipts(number)?.unwrap_or_default();
+    let receipts = receipts_of(service, &block)?;
     let view = place_receipts(&block, &receipts)
         .nth(index)
         .map(|placed| placed.view(&service.context.spec));

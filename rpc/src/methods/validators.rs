@@ -2,7 +2,7 @@
 //!
 //! GoQuorum asks for the validators after a block, Besu for those who voted on it.
 
-use super::{Method, blocks::resolve, heavy, inline, waits};
+use super::{Method, blocks::find_header, heavy, inline, waits};
 use crate::{
     backend::BoxFuture,
     context::Service,
@@ -67,8 +67,7 @@ pub(super) const METHODS: &[Method] = &[
 pub(super) fn required(service: &Service, block: BlockSpec) -> Result<SealedHeader, RpcError> {
     // GoQuorum's text.
     let unknown = || RpcError::Refused("unknown block".into());
-    let number = resolve(service, block)?.ok_or_else(unknown)?;
-    service.context.reader.header(number)?.ok_or_else(unknown)
+    find_header(service, block)?.ok_or_else(unknown)
 }
 
 fn node_address(service: &Service, _: &Params) -> Answer {

@@ -5,7 +5,8 @@ use alloy_primitives::{Address, B256};
 use entente_chain::RecoveredTransaction;
 use entente_consensus::engine::{EngineStatus, Operation, ValidatorStatus};
 use entente_rpc::{
-    Backend, BoxFuture, NodeInfo, PeerInfo, PoolContent, PoolStatus, Readiness, Rejected,
+    Backend, BoxFuture, EvidenceRecord, NodeInfo, PeerInfo, PoolContent, PoolStatus, Readiness,
+    Rejected,
 };
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -17,6 +18,8 @@ pub(crate) struct Told {
     pub(crate) reject_with: Option<String>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) readiness: Readiness,
+    /// Oldest first.
+    pub(crate) evidence: Vec<EvidenceRecord>,
 }
 
 pub(crate) struct TestBackend {
@@ -119,6 +122,11 @@ impl Backend for TestBackend {
         ready(Ok(()))
     }
 
+    fn evidence(&self, limit: u64) -> Result<Vec<EvidenceRecord>, Rejected> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(self.told().evidence.iter().rev().take(limit).cloned().collect())
+    }
+
     fn node(&self) -> NodeInfo {
         NodeInfo {
             client_version: "entente/v0.1.0/test".into(),
@@ -131,12 +139,6 @@ impl Backend for TestBackend {
 
     fn readiness(&self) -> Readiness {
         self.told().readiness.clone()
-    }
-
-    fn evidence(&self, limit: usize) -> Vec<serde_json::Value> {
-        let pieces =
-            [serde_json::json!({ "blockNumber": 9 }), serde_json::json!({ "blockNumber": 7 })];
-        pieces.into_iter().take(limit).collect()
     }
 
     fn metrics(&self) -> String {

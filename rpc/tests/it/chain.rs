@@ -12,6 +12,7 @@ use entente_consensus::{
     rules::{next_header, rules_for},
 };
 use entente_evm::{BuildRequest, Executor, Room, Senders, SkipReason, TransactionSource};
+use entente_rpc::NewHead;
 use entente_storage::{
     BlockCommit, ChainReader, ChainWriter, Database, StateStore, StorageOptions,
 };
@@ -147,10 +148,12 @@ impl TestChain {
         let genesis = Genesis::parse(json).expect("genesis");
         database.initialise(&genesis, json).expect("initialise");
         let spec = Arc::new(genesis.spec);
+        let rules = rules_for(Arc::clone(&spec));
+        let author = Arc::new(move |header: &Header| rules.author(header).ok());
         Self {
             reader: database.reader(),
             states: database.states(),
-            executor: Executor::new(Arc::clone(&spec)),
+            executor: Executor::with_author(Arc::clone(&spec), author),
             senders: Arc::new(Senders::new(1024)),
             writer: database.writer().expect("writer"),
             spec,
@@ -206,6 +209,21 @@ impl TestChain {
         let rules = rules_for(Arc::clone(&self.spec));
         let after = rules.tally_after(header, before.clone()).expect("votes");
         (after != before).then(|| after.encode())
+    }
+
+    /// Takes blocks back until `number` is the head; what has to be told of them.
+    pub(crate) fn revert_to(&mut self, number: u64) -> Vec<NewHead> {
+        let head = self.reader.head().header.number;
+        let numbers = (number + 1..=head).rev();
+        let left: Vec<_> = numbers
+            .map(|number| {
+                let read = self.reader.block_with_receipts(number).expect("read");
+                let (block, receipts) = read.expect("below the head");
+                NewHead { block: RecoveredBlock::clone(&block), receipts, removed: true }
+            })
+            .collect();
+        self.writer.revert_to(number).expect("taken back");
+        left
     }
 
     /// Executes and commits a block of another chain's export.

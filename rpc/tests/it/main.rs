@@ -2,9 +2,11 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "what helpers refuse fails their test")]
 
 mod backend;
+mod branches;
 mod chain;
 mod client;
 mod conformance;
+mod evidence;
 mod filters;
 mod health;
 mod hostile;

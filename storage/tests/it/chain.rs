@@ -2,7 +2,9 @@
 
 use crate::world::{World, address, options, receipt, transaction};
 use alloy_primitives::{B256, Bytes, U256};
+use entente_chain::{RecoveredBlock, StateReader as _};
 use entente_storage::{Database, LogIndexQuery, StoreError};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::tempdir;
 
 #[test]
@@ -91,6 +93,69 @@ fn reverted_blocks_leave_no_trace() {
     let [twice, once] = folders.map(|folder| entente_storage::check::check(folder.path()).unwrap());
     assert_eq!(twice.problems, Vec::<String>::new());
     assert_eq!(twice, once);
+}
+
+/// While branches replace each other, nobody gets the block of one with the receipts of the other.
+#[test]
+fn readers_amid_changes_of_branches_see_one_of_them() {
+    const CHANGES: u64 = 150;
+    let folder = tempdir().unwrap();
+    let mut world = World::open(folder.path(), &options());
+    world.commit(5);
+    let (reader, states) = (world.reader.clone(), world.states.clone());
+    let stop = AtomicBool::new(false);
+    let seed_of = |block: &RecoveredBlock| {
+        u64::from_be_bytes(block.header.extra_data.as_ref().try_into().unwrap())
+    };
+    let look = || {
+        let mut seen = 0_u64;
+        while !stop.load(Ordering::Relaxed) {
+            for number in 6..=9 {
+                let Some((block, receipts)) = reader.block_with_receipts(number).unwrap() else {
+                    continue;
+                };
+                seen += 1;
+                for receipt in receipts.iter() {
+                    assert_eq!(receipt.cumulative_gas_used, seed_of(&block), "block {number}");
+                }
+                let found = reader.block_of_transaction(transaction(number, 0).hash()).unwrap();
+                if let Some((block, index)) = found {
+                    let index = usize::try_from(index).unwrap();
+                    assert_eq!(block.transactions()[index].hash(), transaction(number, 0).hash());
+                }
+                if let Some(total) = reader.total_difficulty(&block.header).unwrap() {
+                    assert_eq!(total, U256::from(number + 1));
+                }
+                // A view is of one branch, or says that it is gone.
+                if let Ok(view) = states.at(number) {
+                    let hashes = [view.block_hash(number), view.block_hash(number)];
+                    if let [Ok(first), Ok(second)] = hashes {
+                        assert_eq!(first, second);
+                    }
+                }
+            }
+        }
+        seen
+    };
+    std::thread::scope(|scope| {
+        let looking = [scope.spawn(look), scope.spawn(look)];
+        for change in 0..CHANGES {
+            world.revert_to(5);
+            world.seed = change % 2;
+            for _ in 6..=9 {
+                let (mut commit, model) = world.next();
+                for receipt in &mut commit.receipts {
+                    receipt.cumulative_gas_used = world.seed;
+                }
+                world.writer.commit(commit).unwrap();
+                world.models.push(model);
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        for looking in looking {
+            assert!(looking.join().unwrap() > 0);
+        }
+    });
 }
 
 #[test]

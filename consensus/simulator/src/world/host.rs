@@ -252,6 +252,7 @@ impl World {
     }
 
     fn import(&mut self, node: usize, request: ImportId, blocks: Vec<RecoveredBlock>) {
+        let unix = self.clock(node).unix_seconds();
         let mut result = Ok(());
         for block in blocks {
             let number = block.header.number;
@@ -259,7 +260,7 @@ impl World {
             if number <= process.ledger.head().header.number {
                 continue;
             }
-            match process.ledger.import(block) {
+            match process.ledger.import(block, unix) {
                 Ok(committed) => self.committed(node, committed),
                 Err(LedgerError::Store(_)) => return self.die(node),
                 Err(error) => {
@@ -282,8 +283,9 @@ impl World {
         ancestor: BlockNumber,
         blocks: Vec<RecoveredBlock>,
     ) {
+        let unix = self.clock(node).unix_seconds();
         let Some(process) = &mut self.nodes[node].process else { return };
-        let outcome = match process.ledger.reorganize(ancestor, blocks) {
+        let outcome = match process.ledger.reorganize(ancestor, blocks, unix) {
             Ok(outcome) => outcome,
             Err(LedgerError::Store(_)) => return self.die(node),
             Err(error) => {
@@ -300,7 +302,10 @@ impl World {
                 }
                 Ok(())
             }
-            Some((number, error)) => Err((*number, Verdict::Invalid(error.to_string()))),
+            Some((number, error)) if error.is_invalid_block() => {
+                Err((*number, Verdict::Invalid(error.to_string())))
+            }
+            Some((number, error)) => Err((*number, Verdict::Unavailable(error.to_string()))),
         };
         if result.is_ok() {
             let last = outcome.committed.len().saturating_sub(1);

@@ -2,7 +2,7 @@
 //! Every rule is checked, seals included; decoding and sender recovery run ahead of execution.
 
 use super::{genesis::read_genesis, init::database_folder};
-use crate::{decode, genesis_change, wiring::executor};
+use crate::{clock::Clock, decode, genesis_change, wiring::executor};
 use alloy_primitives::B256;
 use anyhow::{Context, bail};
 use entente_chain::{ChainSpec, RecoveredBlock, limits::BLOCK_BYTES_MAX};
@@ -78,6 +78,7 @@ fn import(
     blocks: mpsc::Receiver<FileBlock>,
 ) -> anyhow::Result<u64> {
     let (mut count, mut transactions, mut gas) = (0_u64, 0, 0_u64);
+    let clock = Clock::start();
     let mut reported = Instant::now();
     for FileBlock { offset, block } in blocks {
         let number = block.header.number;
@@ -90,7 +91,7 @@ fn import(
         transactions += block.transactions().len();
         gas = gas.saturating_add(block.header.gas_used);
         let place = || format!("block {number} at byte {offset}");
-        chain.import(block).with_context(place)?;
+        chain.import(block, clock.unix_seconds()).with_context(place)?;
         count += 1;
         if reported.elapsed().as_secs() >= PROGRESS_SECONDS {
             reported = Instant::now();

@@ -9,7 +9,7 @@ use crate::{
 };
 use alloy_primitives::B256;
 use anyhow::{Context, bail};
-use entente_chain::{genesis::Genesis, signer::SealSigner};
+use entente_chain::{genesis::Genesis, limits::REORGANISATION_BLOCKS_MAX, signer::SealSigner};
 use entente_config::{NodeConfig, Overrides, P2pConfig, PoolConfig, RpcConfig, ValidatorConfig};
 use entente_p2p::{NodeKey, PeerAddress};
 use entente_pool::PoolLimits;
@@ -82,7 +82,10 @@ fn storage(config: &NodeConfig) -> StorageOptions {
         cache_bytes: cache_mib.saturating_mul(MIB),
         history: match config.storage.history {
             entente_config::History::Archive => History::Archive,
-            entente_config::History::Last(blocks) => History::Last(blocks),
+            // A chain that reorganises goes back so far.
+            entente_config::History::Last(blocks) => {
+                History::Last(blocks.max(REORGANISATION_BLOCKS_MAX))
+            }
         },
         ..StorageOptions::default()
     }
