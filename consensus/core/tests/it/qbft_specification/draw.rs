@@ -216,8 +216,12 @@ impl Draw<'_> {
 
     fn commit(&mut self) -> SignedCommit {
         let (author, height, round) = (self.other(), self.height(), self.round());
-        let digest = if self.wrong(8) { self.any_block() } else { self.block(round) };
-        let sealed_round = if self.wrong(5) { round + 1 } else { round };
+        // Also of blocks that this node has not seen yet: their seals cannot be judged.
+        let digest = match self.wrong(8) {
+            true => self.any_block(),
+            false => self.block(round),
+        };
+        let sealed_round = if self.wrong(15) { round + 1 } else { round };
         let sealed = self.cast.commit_hash(digest, sealed_round);
         let sealer = if self.wrong(3) { self.other() } else { author };
         SignedCommit { author, height, round, digest, sealer, sealed }
