@@ -2,6 +2,9 @@
 //!
 //! Start at [`wiring`] for the data flow; the command line is in `main.rs` and `cli`.
 
+/// Simulations may seal with hashes; a node never.
+const _: () = assert!(!entente_chain::seal::SIMULATED_SEALS);
+
 mod backend;
 mod chain_thread;
 pub mod cli;

@@ -1,0 +1,145 @@
+//! S6, R6: over all its lives, an honest node never says two things about one matter.
+
+use super::{Finding, blocks::clique_signer, finding};
+use crate::Coverage;
+use alloy_primitives::{Address, B256};
+use entente_chain::{BlockNumber, Header};
+use entente_consensus::{
+    Message,
+    ibft::{self, Kind},
+    raft::Body,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What was said first.
+#[derive(Default)]
+pub(super) struct Words {
+    ibft: BTreeMap<(Address, Kind, BlockNumber, u64), B256>,
+    /// Raft: whom a voter gave its vote in a term.
+    votes: BTreeMap<(Address, u64), Address>,
+    /// Raft: the block of a height that a leader sent in a term.
+    blocks: BTreeMap<(u64, BlockNumber), B256>,
+    terms: BTreeMap<Address, u64>,
+    /// Clique: what a signer sealed at a height on a parent.
+    seals: BTreeMap<(Address, B256), B256>,
+    amnesiacs: BTreeSet<Address>,
+    heights: BTreeMap<BlockNumber, u64>,
+}
+
+impl Words {
+    pub(super) fn forgets(&mut self, who: Address) {
+        self.amnesiacs.insert(who);
+    }
+
+    pub(super) fn amnesiacs(&self) -> BTreeSet<Address> {
+        self.amnesiacs.clone()
+    }
+
+    pub(super) fn said(
+        &mut self,
+        message: &Message,
+        liars: &BTreeSet<Address>,
+        coverage: &mut Coverage,
+    ) -> Result<(), Finding> {
+        match message {
+            Message::Ibft(message) => self.ibft(message, liars, coverage),
+            Message::Raft(message) => {
+                self.raft(message.author, message.term, &message.body, coverage)
+            }
+            Message::Clique(message) => self.clique(&message.block.header),
+        }
+    }
+
+    fn ibft(
+        &mut self,
+        message: &ibft::Message,
+        liars: &BTreeSet<Address>,
+        coverage: &mut Coverage,
+    ) -> Result<(), Finding> {
+        let (author, view) = (message.author(), message.view());
+        let digest = match message {
+            ibft::Message::Proposal(proposal) => {
+                if !proposal.prepares.is_empty() {
+                    coverage.saw("prepared block proposed again");
+                }
+                proposal.signed.payload().digest
+            }
+            ibft::Message::Prepare(prepare) => prepare.payload().digest,
+            ibft::Message::Commit(commit) => commit.payload().digest,
+            ibft::Message::RoundChange(change) => {
+                change.signed.payload().prepared.map_or(B256::ZERO, |(_, digest)| digest)
+            }
+        };
+        if liars.contains(&author) || self.amnesiacs.contains(&author) {
+            return Ok(());
+        }
+        let key = (author, message.kind(), view.height, view.round);
+        let first = *self.ibft.entry(key).or_insert(digest);
+        if first == digest {
+            return Ok(());
+        }
+        finding("S6", format!("{key:?} was said as {first} and as {digest}"))
+    }
+
+    fn raft(
+        &mut self,
+        author: Address,
+        term: u64,
+        body: &Body,
+        coverage: &mut Coverage,
+    ) -> Result<(), Finding> {
+        let known = self.terms.entry(author).or_insert(term);
+        if term < *known && !self.amnesiacs.contains(&author) {
+            return finding("R6", format!("{author} is in term {term} and was in {known}"));
+        }
+        *known = term.max(*known);
+        match body {
+            Body::AskVote { proposed, trial: false, .. } => self.vote(author, *proposed, author),
+            Body::Append { block: Some(block), .. } => {
+                let height = block.header.number;
+                let before = self.heights.insert(height, term);
+                if before.is_some_and(|before| before < term) {
+                    coverage.saw("old block proposed again");
+                }
+                let hash = block.hash();
+                let first = *self.blocks.entry((term, height)).or_insert(hash);
+                match first == hash {
+                    true => Ok(()),
+                    false => {
+                        let what = format!("two blocks at {height} in term {term}");
+                        finding("R3", what)
+                    }
+                }
+            }
+            Body::Recovered { .. } => {
+                coverage.saw("voter recovered its memory");
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Nobody seals two blocks on one parent.
+    fn clique(&mut self, header: &Header) -> Result<(), Finding> {
+        let Some(signer) = clique_signer(header) else {
+            return finding("S6", format!("block {} has no seal", header.number));
+        };
+        if self.amnesiacs.contains(&signer) {
+            return Ok(());
+        }
+        let hash = header.hash_slow();
+        let first = *self.seals.entry((signer, header.parent_hash)).or_insert(hash);
+        match first == hash {
+            true => Ok(()),
+            false => finding("S6", format!("{signer} seals {first} and {hash} on one parent")),
+        }
+    }
+
+    fn vote(&mut self, voter: Address, term: u64, candidate: Address) -> Result<(), Finding> {
+        let first = *self.votes.entry((voter, term)).or_insert(candidate);
+        match first == candidate {
+            true => Ok(()),
+            false => finding("S6", format!("{voter} votes for two in term {term}")),
+        }
+    }
+}

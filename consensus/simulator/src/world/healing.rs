@@ -1,0 +1,120 @@
+//! The second half of a seed: everything heals, and the chain must go on within bounds.
+
+use super::{Event, World};
+use crate::{Engine, scenario::Weather};
+use entente_chain::spec::EngineKind;
+
+/// Blocks beyond the highest head that every node must reach.
+const BLOCKS: u64 = 3;
+
+impl World {
+    /// Blocks on top of one after which it is held to be final.
+    pub(super) fn confirmation(&self) -> u64 {
+        let clique = |kind| kind == EngineKind::Clique;
+        let rules = &self.genesis.spec;
+        let switched = rules.transitions.iter().filter_map(|change| change.engine);
+        if clique(rules.genesis_rules.engine) || switched.into_iter().any(clique) {
+            self.nodes.len() as u64 / 2 + 1
+        } else {
+            0
+        }
+    }
+
+    /// Virtual milliseconds that healing may take, with reasons.
+    fn bound(&self) -> u64 {
+        let rules = &self.genesis.spec.genesis_rules;
+        let period = rules.block_period_ms.max(1_000);
+        let nodes = self.nodes.len() as u64;
+        let heads = self.heads();
+        let lag = heads.iter().max().unwrap_or(&0) - heads.iter().min().unwrap_or(&0);
+        // Restarts, reconnects, and block sync, which gives up on a peer for a while.
+        let catching_up = 15_000 + 200 * lag + 10_000;
+        let engine = match self.scenario.engine {
+            // L1: 2 capped timeouts and 3 periods; a liar may take its turn in each round.
+            Engine::Ibft => {
+                let liars = self.scenario.dishonest as u64 + 1;
+                (2 + liars) * 2 * rules.max_request_timeout_ms.min(60_000) + 3 * period
+            }
+            // Two elections, and a voter without memory asks all others first.
+            Engine::Raft => 6_000,
+            // A signer out of turn waits up to (N/2+1)/2 s; a branch may have to be fetched first.
+            Engine::Clique => (BLOCKS + 2) * (period + 500 * (nodes / 2 + 1)) * 3 + 10_000,
+            Engine::Switch => 90_000,
+        };
+        catching_up + engine
+    }
+
+    fn heads(&self) -> Vec<u64> {
+        let processes = self.nodes.iter().filter_map(|node| node.process.as_ref());
+        processes.map(|process| process.ledger.head().header.number).collect()
+    }
+
+    /// Stops all faults and waits for progress.
+    pub(super) fn heal(&mut self) {
+        self.healed = true;
+        self.network.cut.clear();
+        self.network.weather = Weather::CALM;
+        for node in 0..self.nodes.len() {
+            self.nodes[node].disk.set_full(false);
+            self.nodes[node].skew = 0;
+            self.at(1, Event::Start { node });
+        }
+        self.run(1_000);
+        self.relink();
+        self.run(4_000);
+        let switch = self.scenario.switch.map_or(0, |(block, _)| block);
+        let target = self.heads().into_iter().max().unwrap_or(0).max(switch) + BLOCKS;
+        let until = self.time + self.bound();
+        let there = |world: &Self| {
+            let honest = world.nodes.iter().filter(|node| node.behaviour.is_none());
+            let mut heads = honest.map(|node| {
+                node.process.as_ref().map_or(0, |process| process.ledger.head().header.number)
+            });
+            heads.all(|head| head >= target)
+        };
+        if !self.run_until(until, there) && self.failure.is_none() {
+            let phases: Vec<String> = (0..self.nodes.len())
+                .map(|node| match &self.nodes[node].process {
+                    Some(process) => {
+                        let status = process.status(self.clock(node));
+                        let head = process.ledger.head().header.number;
+                        format!("{node}: {head} {} {} {}", status.role, status.round, status.phase)
+                    }
+                    None => format!("{node}: dead"),
+                })
+                .collect();
+            let bound = self.bound();
+            self.fail("L1", format!("height {target} not reached within {bound} ms: {phases:?}"));
+        }
+        if self.scenario.switch.is_some() {
+            self.coverage.saw("engine switched");
+        }
+        // Forks that are left must settle.
+        let settle = if self.confirmation() > 0 { 12_000 } else { 500 };
+        self.run(settle);
+    }
+
+    /// What must be true at the end: everything that was acknowledged is in every honest chain.
+    pub(super) fn check_end(&mut self) {
+        if self.failure.is_some() {
+            return;
+        }
+        let mut lost = None;
+        for (index, node) in self.nodes.iter().enumerate() {
+            let (Some(process), None) = (&node.process, node.behaviour) else { continue };
+            let head = process.ledger.head().header.number;
+            for (hash, number) in &self.clients.acknowledged {
+                let place = process.reader.transaction_location(*hash).ok().flatten();
+                if *number <= head && place.is_none() {
+                    lost = Some(format!("{hash} of height {number} is not on node {index}"));
+                }
+            }
+        }
+        if self.clients.acknowledged.is_empty() {
+            self.coverage.saw("nothing acknowledged");
+        }
+        if let Some(what) = lost {
+            self.fail("S4", what);
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! What a node's threads do: feed the engine, make its records durable, carry its actions out.
+
+use super::{Event, World, index_of};
+use crate::scenario::{Profile, Sabotage};
+use alloy_primitives::Bytes;
+use entente_chain::{BlockNumber, RecoveredBlock, spec::EngineKind};
+use entente_consensus::{
+    Action, BuildAttributes, FetchId, ImportId, Input, Message, Recipients, Record, Verdict,
+};
+use entente_ledger::{CommittedBlock, LedgerError};
+use std::time::Duration;
+
+/// Records that the log keeps after a commit, as the node does.
+const RECORDS_KEPT: u64 = 16;
+
+/// Where in a step power is lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Crash {
+    Never,
+    BeforePersist,
+    AfterPersist,
+    AfterActions(usize),
+}
+
+impl World {
+    fn draw_crash(&mut self) -> Crash {
+        if self.healed || self.random.below(4_000) > 0 {
+            return Crash::Never;
+        }
+        match self.random.below(3) {
+            0 => Crash::BeforePersist,
+            1 => Crash::AfterPersist,
+            _ => Crash::AfterActions(self.random.index(4)),
+        }
+    }
+
+    /// Feeds one input and carries out what comes of it.
+    pub(super) fn input(&mut self, node: usize, input: Input) {
+        let now = self.clock(node);
+        let crash = self.draw_crash();
+        let committed = matches!(input, Input::Committed(_));
+        let Some(process) = &mut self.nodes[node].process else { return };
+        process.replica.step(now, input, &mut process.step);
+        if crash == Crash::BeforePersist && !process.step.is_empty() {
+            self.coverage.saw("crash before persist");
+            return self.die(node);
+        }
+        let mut actions = Vec::new();
+        let mut persisted = false;
+        let log = &mut process.log;
+        let written = process.step.perform(
+            |records| {
+                persisted = true;
+                log.append(records.iter().map(Record::encode))
+            },
+            |action| actions.push(action),
+        );
+        if written.is_err() {
+            // What could not be written is not said: the node stops.
+            self.coverage.saw("disk full");
+            return self.die(node);
+        }
+        if committed && process.log.forget(RECORDS_KEPT).is_err() {
+            return self.die(node);
+        }
+        let status = process.status(now);
+        let next = process.replica.next_deadline();
+        if crash == Crash::AfterPersist && persisted {
+            self.coverage.saw("crash between persist and send");
+            return self.die(node);
+        }
+        let honest = self.nodes[node].behaviour.is_none();
+        if honest {
+            let finding = self.checker.status(&status, &mut self.coverage);
+            self.judge(finding);
+        }
+        let life = self.nodes[node].life;
+        for (index, action) in actions.into_iter().enumerate() {
+            if crash == Crash::AfterActions(index) {
+                self.coverage.saw("crash between sends");
+                return self.die(node);
+            }
+            self.act(node, action);
+            if !self.lives(node, life) {
+                return;
+            }
+        }
+        self.schedule_wake(node, next);
+    }
+
+    fn schedule_wake(&mut self, node: usize, next: Option<u64>) {
+        let state = &self.nodes[node];
+        let Some(at) = next.map(|next| (state.booted + next).max(self.time)) else { return };
+        if state.wake.is_some_and(|wake| wake <= at && wake > self.time) {
+            return;
+        }
+        let (life, delay) = (state.life, at - self.time);
+        self.nodes[node].wake = Some(at);
+        // A deadline that has passed already comes again a little later, as a thread would.
+        self.at(delay.max(1), Event::Wake { node, life });
+    }
+
+    /// Power is lost, and comes back later.
+    pub(super) fn die(&mut self, node: usize) {
+        self.crash(node);
+        let delay = 200 + self.random.below(12_000);
+        self.at(delay, Event::Start { node });
+    }
+
+    /// An answer of the chain thread, which does one thing after the other.
+    fn answer(&mut self, node: usize, work: u64, input: Input) {
+        let state = &mut self.nodes[node];
+        state.busy_until = state.busy_until.max(self.time) + work;
+        let (delay, life) = (state.busy_until - self.time, state.life);
+        self.at(delay, Event::Input { node, life, input: Box::new(input) });
+    }
+
+    fn act(&mut self, node: usize, action: Action) {
+        match action {
+            Action::Send { to, message } => self.say(node, &to, &message),
+            Action::Relay { from, frame } => self.broadcast(node, Some(from), &frame),
+            Action::Build { request, attributes } => {
+                let block = self.build(node, &attributes);
+                let work = 1 + self.random.below(8);
+                self.answer(node, work, Input::Built { request, block });
+            }
+            Action::Execute(block) => self.execute(node, block),
+            Action::Adopt(block) => self.adopt(node, block),
+            Action::Import { request, blocks } => self.import(node, request, blocks),
+            Action::Reorganize { request, ancestor, blocks } => {
+                self.reorganize(node, request, ancestor, blocks);
+            }
+            Action::Fetch { request, from, start, count } => {
+                let peer = index_of(from);
+                let life = self.nodes[node].life;
+                if peer < self.nodes.len() && self.linked(node, peer) {
+                    let delay = 1 + self.random.below(80);
+                    let event =
+                        Event::Serve { node: peer, asker: node, life, request, start, count };
+                    self.at(delay, event);
+                }
+            }
+            Action::Penalize { .. } => self.coverage.saw("peer penalized"),
+            Action::Report(_) => self.coverage.saw("evidence"),
+        }
+    }
+
+    fn say(&mut self, node: usize, to: &Recipients, message: &Message) {
+        let frame = message.encode();
+        if let Some(behaviour) = self.nodes[node].behaviour {
+            return self.lie(node, behaviour, to, message, &frame);
+        }
+        let finding = self.checker.said(message, &mut self.coverage);
+        self.judge(finding);
+        self.remember(&frame);
+        self.hand_over(node, to, &frame, 0);
+    }
+
+    pub(super) fn hand_over(&mut self, node: usize, to: &Recipients, frame: &Bytes, extra: u64) {
+        match to {
+            Recipients::Node(peer) => self.transmit(node, index_of(*peer), frame, extra),
+            Recipients::Everyone => {
+                for peer in 0..self.nodes.len() {
+                    self.transmit(node, peer, frame, extra);
+                }
+            }
+        }
+    }
+
+    /// Dishonest nodes may say again what anybody has said.
+    fn remember(&mut self, frame: &Bytes) {
+        if self.scenario.behaviour.is_some() {
+            self.bag.push_back(frame.clone());
+            if self.bag.len() > super::BAG_MAX {
+                self.bag.pop_front();
+            }
+        }
+    }
+
+    fn build(
+        &mut self,
+        node: usize,
+        attributes: &BuildAttributes,
+    ) -> Result<RecoveredBlock, String> {
+        let own = self.nodes[node].key.address();
+        let mut source = self.nodes[node].waiting.source();
+        let process = self.nodes[node].process.as_mut().ok_or("dead")?;
+        let template = process.ledger.template(attributes).map_err(|error| error.to_string())?;
+        // Virtual time: a build is never cut short by the clock on the wall.
+        let time = Duration::from_secs(3600);
+        process.ledger.build(template, own, time, &mut source).map_err(|error| error.to_string())
+    }
+
+    fn execute(&mut self, node: usize, block: RecoveredBlock) {
+        let unix = self.clock(node).unix_seconds();
+        let hash = block.hash();
+        let away = !self.healed && self.random.percent(self.network.weather.unavailable);
+        let Some(process) = &mut self.nodes[node].process else { return };
+        let verdict = match away {
+            true => Verdict::Unavailable("not now".to_owned()),
+            false => process.ledger.check(&block, unix),
+        };
+        if let Verdict::Invalid(reason) = &verdict {
+            self.coverage.saw("invalid block refused");
+            let honest = self.scenario.behaviour.is_none();
+            if honest {
+                let number = block.header.number;
+                self.fail("S3", format!("an honest block {number} is called invalid: {reason}"));
+            }
+        }
+        let work = 1 + self.random.below(8);
+        self.answer(node, work, Input::Executed { block: hash, verdict: verdict.clone() });
+        if self.scenario.sabotage == Some(Sabotage::Speculation) && verdict == Verdict::Valid {
+            self.adopt(node, block);
+        }
+    }
+
+    fn adopt(&mut self, node: usize, block: RecoveredBlock) {
+        let unix = self.clock(node).unix_seconds();
+        let number = block.header.number;
+        let Some(process) = &mut self.nodes[node].process else { return };
+        match process.ledger.adopt(block, unix) {
+            Ok(committed) => self.committed(node, committed),
+            Err(LedgerError::Store(error)) if error.to_string().contains("no space") => {
+                self.coverage.saw("disk full");
+                self.die(node);
+            }
+            Err(_) if process.ledger.head().header.number >= number => {}
+            // Only a chain that forks can have left the parent in the meantime.
+            Err(LedgerError::ParentMissing { .. })
+                if self.genesis.spec.engine_at(number) == EngineKind::Clique => {}
+            Err(_) if self.nodes[node].behaviour.is_some() => {}
+            Err(error) => {
+                self.fail(
+                    "S3",
+                    format!("node {node} cannot adopt decided block {number}: {error}"),
+                );
+            }
+        }
+    }
+
+    fn import(&mut self, node: usize, request: ImportId, blocks: Vec<RecoveredBlock>) {
+        let mut result = Ok(());
+        for block in blocks {
+            let number = block.header.number;
+            let Some(process) = &mut self.nodes[node].process else { return };
+            if number <= process.ledger.head().header.number {
+                continue;
+            }
+            match process.ledger.import(block) {
+                Ok(committed) => self.committed(node, committed),
+                Err(LedgerError::Store(_)) => return self.die(node),
+                Err(error) => {
+                    let verdict = match error.is_invalid_block() {
+                        true => Verdict::Invalid(error.to_string()),
+                        false => Verdict::Unavailable(error.to_string()),
+                    };
+                    result = Err((number, verdict));
+                    break;
+                }
+            }
+        }
+        self.answer(node, 1, Input::Imported { request, result });
+    }
+
+    fn reorganize(
+        &mut self,
+        node: usize,
+        request: ImportId,
+        ancestor: BlockNumber,
+        blocks: Vec<RecoveredBlock>,
+    ) {
+        let Some(process) = &mut self.nodes[node].process else { return };
+        let outcome = match process.ledger.reorganize(ancestor, blocks) {
+            Ok(outcome) => outcome,
+            Err(LedgerError::Store(_)) => return self.die(node),
+            Err(error) => {
+                let result = Err((ancestor, Verdict::Unavailable(error.to_string())));
+                return self.answer(node, 1, Input::Imported { request, result });
+            }
+        };
+        let depth = outcome.reverted.len();
+        let result = match &outcome.refused {
+            None => {
+                self.coverage.saw("reorganisation");
+                if depth >= 2 {
+                    self.coverage.saw("reorganisation of 2 or more blocks");
+                }
+                Ok(())
+            }
+            Some((number, error)) => Err((*number, Verdict::Invalid(error.to_string()))),
+        };
+        if result.is_ok() {
+            for committed in outcome.committed {
+                self.committed(node, committed);
+            }
+        }
+        self.answer(node, 1, Input::Imported { request, result });
+    }
+
+    fn committed(&mut self, node: usize, committed: CommittedBlock) {
+        let CommittedBlock { block, position, .. } = committed;
+        self.follow_nonce(node);
+        if self.nodes[node].behaviour.is_none() {
+            let finding = self.checker.committed(node, &block, &position, &mut self.coverage);
+            self.judge(finding);
+            self.acknowledge(node);
+        }
+        if let Some(process) = &mut self.nodes[node].process {
+            process.set_position(position.clone());
+        }
+        let work = u64::from(self.scenario.profile == Profile::Fast) + self.random.below(4);
+        self.answer(node, work, Input::Committed(position));
+        let waiting = self.nodes[node].waiting.is_executable();
+        self.answer(node, 0, Input::TransactionsWaiting(waiting));
+        for peer in 0..self.nodes.len() {
+            self.announce_to(node, peer);
+        }
+    }
+
+    /// A client asks this node what is final, and holds it to that.
+    fn acknowledge(&mut self, node: usize) {
+        if !self.random.percent(30) {
+            return;
+        }
+        let depth = self.confirmation();
+        let Some(process) = &self.nodes[node].process else { return };
+        let head = process.ledger.head().header.number;
+        let Some(number) = head.checked_sub(depth) else { return };
+        if let Ok(Some(block)) = process.reader.block(number) {
+            for transaction in block.transactions() {
+                self.clients.acknowledged.entry(transaction.hash()).or_insert(number);
+            }
+        }
+    }
+
+    /// Answers a peer's question for blocks.
+    pub(super) fn serve(
+        &mut self,
+        node: usize,
+        (asker, life): (usize, u64),
+        request: FetchId,
+        start: BlockNumber,
+        count: u64,
+    ) {
+        let Some(process) = &self.nodes[node].process else { return };
+        if !self.linked(node, asker) {
+            return;
+        }
+        let mut blocks = Vec::new();
+        for number in start..start.saturating_add(count.min(256)) {
+            match process.reader.block(number) {
+                Ok(Some(block)) => blocks.push(RecoveredBlock::clone(&block)),
+                _ => break,
+            }
+        }
+        let delay = 1 + self.random.below(100);
+        let input = Box::new(Input::Fetched { request, blocks: Ok(blocks) });
+        self.at(delay, Event::Input { node: asker, life, input });
+    }
+}
