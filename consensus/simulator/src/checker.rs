@@ -2,14 +2,23 @@
 //! message. Names are those of the reliability list.
 
 mod blocks;
+mod electorate;
+mod lock;
+mod majority;
 mod words;
 
 use crate::{Coverage, Engine};
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Bytes};
+use electorate::Electorate;
 use entente_chain::{
-    BlockNumber, RecoveredBlock, ValidatorSet, genesis::Genesis, spec::ChainSpec, votes::VoteTally,
+    BlockNumber, Header, RecoveredBlock, ValidatorSet,
+    genesis::Genesis,
+    spec::{ChainSpec, EngineKind},
+    votes::VoteTally,
 };
 use entente_consensus::{ChainPosition, EngineStatus, Message};
+use lock::{Locks, Voters};
+use majority::Majorities;
 use std::collections::{BTreeMap, BTreeSet};
 use words::Words;
 
@@ -21,6 +30,13 @@ pub(crate) struct Finding {
 
 pub(crate) fn finding(checker: &'static str, what: String) -> Result<(), Finding> {
     Err(Finding { checker, what })
+}
+
+/// The hash of a header with other extraData.
+fn hash_with(header: &Header, extra_data: impl Into<Bytes>) -> B256 {
+    let mut header = header.clone();
+    header.extra_data = extra_data.into();
+    header.hash_slow()
 }
 
 /// Everything that is remembered to compare with.
@@ -36,6 +52,11 @@ pub(crate) struct Checker {
     leaders: BTreeMap<u64, Address>,
     words: Words,
     genesis: B256,
+    electorate: Electorate,
+    /// Who votes at a height, where that is decided.
+    voters: BTreeMap<BlockNumber, BTreeSet<Address>>,
+    locks: Locks,
+    majorities: Majorities,
 }
 
 struct After {
@@ -46,7 +67,13 @@ struct After {
 }
 
 impl Checker {
-    pub(crate) fn new(genesis: &Genesis, engine: Engine, liars: BTreeSet<Address>) -> Self {
+    pub(crate) fn new(
+        genesis: &Genesis,
+        validators: &[Address],
+        engine: Engine,
+        liars: BTreeSet<Address>,
+    ) -> Self {
+        let first = genesis.header.hash();
         Self {
             spec: genesis.spec.clone(),
             engine,
@@ -55,7 +82,11 @@ impl Checker {
             after: BTreeMap::new(),
             leaders: BTreeMap::new(),
             words: Words::default(),
-            genesis: genesis.header.hash(),
+            genesis: first,
+            electorate: Electorate::new(first, validators),
+            voters: BTreeMap::from([(1, validators.iter().copied().collect())]),
+            locks: Locks::default(),
+            majorities: Majorities::default(),
         }
     }
 
@@ -75,7 +106,25 @@ impl Checker {
         message: &Message,
         coverage: &mut Coverage,
     ) -> Result<(), Finding> {
-        self.words.said(message, &self.liars, coverage)
+        self.words.said(message, &self.liars, coverage)?;
+        match message {
+            Message::Ibft(message) => {
+                let height = message.view().height;
+                let Some(all) = self.voters.get(&height) else { return Ok(()) };
+                let unreliable = &self.liars | &self.words.amnesiacs();
+                let two_thirds = self.spec.rules_at(height).quorum_two_thirds;
+                let quorum = match two_thirds {
+                    true => (2 * all.len()).div_ceil(3),
+                    false => 2 * (all.len().saturating_sub(1) / 3) + 1,
+                };
+                self.locks.said(message, &Voters { all, unreliable: &unreliable, quorum })
+            }
+            Message::Raft(message) => {
+                let decided = &self.decided;
+                self.majorities.said(message, |number| decided.get(&number).copied())
+            }
+            Message::Clique(_) => Ok(()),
+        }
     }
 
     /// What an honest node says of itself.
@@ -116,6 +165,7 @@ impl Checker {
     ) -> Result<(), Finding> {
         let (number, hash) = (block.header.number, block.hash());
         self.check_block(block, coverage)?;
+        self.electorate.count(&self.spec, &block.header, hash, position)?;
         if let Some(known) = self.after.get(&hash) {
             // S9: what follows from a block is the same on every node.
             if known.tally != position.tally || known.validators != position.next {
@@ -140,8 +190,17 @@ impl Checker {
     /// holds for one branch at a time as long as links are timely: only the end is judged then.
     fn check_agreement(&mut self, node: usize, block: &RecoveredBlock) -> Result<(), Finding> {
         let (number, hash) = (block.header.number, block.hash());
-        if self.spec.engine_at(number) == entente_chain::spec::EngineKind::Clique {
+        if self.spec.engine_at(number) == EngineKind::Clique {
             return Ok(());
+        }
+        if !self.decided.contains_key(&number) {
+            let voters = self.electorate.of_child(block.header.parent_hash);
+            if let (EngineKind::Raft, Some(voters)) = (self.spec.engine_at(number), voters) {
+                self.majorities.decided(number, hash, voters)?;
+            }
+            if let Some(voters) = self.electorate.of_child(hash) {
+                self.voters.insert(number.saturating_add(1), voters.clone());
+            }
         }
         let first = *self.decided.entry(number).or_insert(hash);
         if first != hash {

@@ -7,6 +7,7 @@ mod host;
 mod lies;
 mod network;
 mod process;
+mod stores;
 
 use crate::{
     Coverage, Failure,
@@ -100,8 +101,9 @@ impl World {
     pub(crate) fn new(scenario: Scenario) -> Self {
         let funded = Account::new();
         let keys: Vec<_> = (0..scenario.validators + scenario.followers).map(key).collect();
-        let validators = keys.iter().take(scenario.validators).map(SealSigner::address).collect();
-        let (genesis, json) = scenario.genesis(validators, funded.address());
+        let validators: Vec<_> =
+            keys.iter().take(scenario.validators).map(SealSigner::address).collect();
+        let (genesis, json) = scenario.genesis(validators.clone(), funded.address());
         let mut random = Random::new(scenario.seed, 2);
         let twins = scenario.behaviour == Some(Behaviour::Twin);
         let mut nodes = Vec::new();
@@ -134,7 +136,7 @@ impl World {
         }
         Self {
             network: Network::new(scenario.weather, scenario.seed),
-            checker: Checker::new(&genesis, scenario.engine, liars),
+            checker: Checker::new(&genesis, &validators, scenario.engine, liars),
             genesis,
             json,
             funded,

@@ -8,5 +8,6 @@ mod ibft_rules;
 mod ibft_scenarios;
 mod ibft_seeds;
 mod ibft_world;
+mod qbft_specification;
 mod rules;
 mod sync;

@@ -1,6 +1,6 @@
 //! S3, S10, C1, C2: a canonical block keeps the rules, judged anew.
 
-use super::{Checker, Finding, finding};
+use super::{Checker, Finding, finding, hash_with};
 use crate::Coverage;
 use alloy_primitives::{Address, B256, U256, keccak256};
 use entente_chain::{
@@ -15,13 +15,6 @@ use entente_chain::{
     spec::EngineKind,
 };
 use std::collections::BTreeSet;
-
-/// The hash of a header with other extraData.
-fn hash_with(header: &Header, extra_data: impl Into<alloy_primitives::Bytes>) -> B256 {
-    let mut header = header.clone();
-    header.extra_data = extra_data.into();
-    header.hash_slow()
-}
 
 /// Counts distinct validators that sealed a digest.
 fn sealers(seals: &[Seal], digest: B256, validators: &ValidatorSet) -> usize {

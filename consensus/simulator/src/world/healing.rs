@@ -117,6 +117,9 @@ impl World {
                 }
             }
         }
+        for node in 0..self.nodes.len() {
+            self.check_store(node);
+        }
         if self.clients.acknowledged.is_empty() {
             self.coverage.saw("nothing acknowledged");
         }

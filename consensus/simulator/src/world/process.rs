@@ -113,6 +113,7 @@ impl World {
             let what = format!("node {node} opens at {head}, it had committed {before}");
             return self.fail("O1", what);
         }
+        self.check_store(node);
         let ancestors = match process.ledger.ancestors() {
             Ok(ancestors) => ancestors,
             Err(error) => return self.fail("S7", error.to_string()),
