@@ -30,14 +30,16 @@ pub fn recover_seal(seal: &Seal, digest: B256) -> Result<Address, SealError> {
     recover_address(&signature, digest).map_err(|_| SealError(*seal))
 }
 
-/// Whether `s` is in the lower half, as our own seals are. Where a block hash covers the seal, the
-/// other form would be a second block with the same content.
+/// Whether a seal has the one form that our own have: the lower `s`, and `v` of 0 or 1. Where a block
+/// hash covers the seal, another form would be a second block with the same content, which anybody
+/// could make of a good one.
 #[must_use]
-pub fn is_low_s(seal: &Seal) -> bool {
+pub fn is_canonical(seal: &Seal) -> bool {
     if SIMULATED_SEALS {
         return true;
     }
-    Signature::from_bytes_and_parity(&seal[..64], false).normalize_s().is_none()
+    let low_s = Signature::from_bytes_and_parity(&seal[..64], false).normalize_s().is_none();
+    low_s && seal[64] <= 1
 }
 
 /// Seals of simulated worlds: whoever knows the key's address can make one, and nobody does who has
@@ -64,7 +66,34 @@ pub(crate) mod simulated {
 mod tests {
     use super::*;
     use crate::signer::SealSigner;
+    use alloy_primitives::U256;
     use zeroize::Zeroizing;
+
+    const ORDER: U256 = U256::from_limbs([
+        0xbfd2_5e8c_d036_4141,
+        0xbaae_dce6_af48_a03b,
+        0xffff_ffff_ffff_fffe,
+        0xffff_ffff_ffff_ffff,
+    ]);
+
+    /// secp256k1: `n - s` with the other parity signs the same, and `v` may be written as 27 or 28.
+    #[test]
+    fn only_one_form_of_a_seal_is_canonical() {
+        let signer = SealSigner::new(&Zeroizing::new([7; 32])).expect("key");
+        let digest = B256::repeat_byte(9);
+        let seal = signer.sign(digest);
+        assert!(is_canonical(&seal));
+        let mut high_s = seal;
+        let s = ORDER - U256::from_be_slice(&seal[32..64]);
+        high_s[32..64].copy_from_slice(&s.to_be_bytes::<32>());
+        high_s[64] ^= 1;
+        let mut other_v = seal;
+        other_v[64] += 27;
+        for other in [high_s, other_v] {
+            assert_eq!(recover_seal(&other, digest), Ok(signer.address()));
+            assert!(!is_canonical(&other));
+        }
+    }
 
     #[test]
     fn a_seal_leads_back_to_its_signer() {

@@ -297,25 +297,31 @@ impl VoteTally {
         // GoQuorum: the voter's earlier vote about the same candidate is withdrawn first.
         self.votes.retain(|cast| cast.voter != proposer || cast.candidate != vote.recipient);
         let changes_something = self.validators.contains(vote.recipient) != vote.add;
-        if !changes_something || self.votes.len() >= VOTES_MAX {
+        if changes_something && self.votes.len() < VOTES_MAX {
+            self.votes.push(CastVote {
+                voter: proposer,
+                block: number,
+                candidate: vote.recipient,
+                add: vote.add,
+            });
+        }
+        self.change_if_agreed(vote.recipient);
+    }
+
+    /// Also when a block names a candidate without a new vote: a majority may have come about
+    /// because a voter was removed (geth's snapshot: executed when it is touched).
+    fn change_if_agreed(&mut self, candidate: Address) {
+        // All open votes about a candidate want the same: the opposite of what is.
+        let mut about = self.votes.iter().filter(|cast| cast.candidate == candidate);
+        let Some(add) = about.next().map(|cast| cast.add) else { return };
+        if about.count() < self.validators.len() / 2 {
             return;
         }
-        self.votes.push(CastVote {
-            voter: proposer,
-            block: number,
-            candidate: vote.recipient,
-            add: vote.add,
-        });
-        let agreeing = self.votes.iter().filter(|cast| cast.candidate == vote.recipient).count();
-        if agreeing <= self.validators.len() / 2 {
-            return;
-        }
-        let Some(changed) = self.validators.changed(vote.recipient, vote.add) else { return };
+        let Some(changed) = self.validators.changed(candidate, add) else { return };
         self.validators = changed;
         self.votes.retain(|cast| {
-            let passed = cast.candidate == vote.recipient;
-            let voter_removed = !vote.add && cast.voter == vote.recipient;
-            !passed && !voter_removed
+            let voter_removed = !add && cast.voter == candidate;
+            cast.candidate != candidate && !voter_removed
         });
     }
 }
@@ -414,5 +420,18 @@ mod tests {
             VoteTally::decode(&bytes),
             Err(VoteTallyError::Validators(ValidatorSetError::Duplicate(Address::repeat_byte(1))))
         );
+    }
+
+    /// A majority that came about by the removal of a voter counts when its candidate is named
+    /// again.
+    #[test]
+    fn a_majority_of_those_who_are_left_counts_on_touch() {
+        let mut tally = tally(4);
+        for (block, voter, candidate) in [(1, 1, 3), (2, 2, 3), (3, 1, 4), (4, 2, 4), (5, 3, 4)] {
+            tally.apply(block, Address::repeat_byte(voter), vote(candidate, false), 0);
+        }
+        assert_eq!(tally.validators().len(), 3, "the fourth is out, the third has two of three");
+        tally.apply(6, Address::repeat_byte(3), vote(3, true), 0);
+        assert_eq!(tally.validators().len(), 2, "named again, the third goes");
     }
 }

@@ -251,6 +251,7 @@ impl Ibft {
         if height.voter.is_some() {
             self.begin_round_zero(&mut height, now);
             for _ in 0..ADVANCES_MAX {
+                self.meet(&mut height, now);
                 if height.decided.is_some() || !self.advance_once(&mut height, now, out) {
                     break;
                 }

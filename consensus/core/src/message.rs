@@ -240,13 +240,20 @@ pub fn admit(
     }
 }
 
+/// Whether the transactions are those that the header names.
+pub(crate) fn body_matches(block: &RecoveredBlock) -> bool {
+    let envelopes: Vec<_> =
+        block.transactions().iter().map(|transaction| transaction.envelope().clone()).collect();
+    calculate_transaction_root(&envelopes) == block.header.transactions_root
+}
+
 /// Reads a block of an engine whose block hash is that of the whole header, at a height within
-/// `(lowest, highest)`. Closed world: no uncles, no withdrawals; the body belongs to the header.
-pub(crate) fn admit_block(
+/// `(lowest, highest)`, its senders not recovered. Closed world: no uncles, no withdrawals; the body
+/// belongs to the header.
+pub(crate) fn decode_carried_block(
     fields: &mut &[u8],
     (lowest, highest): (BlockNumber, BlockNumber),
-    recover: RecoverSenders<'_>,
-) -> Result<RecoveredBlock, AdmissionError> {
+) -> Result<Block, AdmissionError> {
     let before = fields.len();
     let block = Block::decode(fields)?;
     let got = before.saturating_sub(fields.len());
@@ -262,15 +269,34 @@ pub(crate) fn admit_block(
     if !(lowest..=highest).contains(&got) {
         return Err(AdmissionError::Height { got, lowest, highest });
     }
-    let Block { header, transactions, ommers, withdrawals } = block;
-    if !ommers.is_empty() || withdrawals.as_ref().is_some_and(|list| !list.is_empty()) {
+    let withdrawn = block.withdrawals.as_ref().is_some_and(|list| !list.is_empty());
+    let named = block.header.withdrawals_root.is_some();
+    if !block.ommers.is_empty() || withdrawn || block.withdrawals.is_some() != named {
         return Err(AdmissionError::Mismatch("the block has uncles or withdrawals"));
     }
-    if calculate_transaction_root(&transactions) != header.transactions_root {
+    if calculate_transaction_root(&block.transactions) != block.header.transactions_root {
         return Err(AdmissionError::Mismatch("the transactions are not those of the header"));
     }
+    Ok(block)
+}
+
+/// The last and dearest step for a block that passed all checks.
+pub(crate) fn recover_carried_block(
+    block: Block,
+    recover: RecoverSenders<'_>,
+) -> Result<RecoveredBlock, AdmissionError> {
+    let Block { header, transactions, ommers, withdrawals } = block;
     let transactions = recover(transactions).map_err(AdmissionError::Senders)?;
     let hash = header.hash_slow();
     let body = Arc::new(BlockBody { transactions, ommers, withdrawals });
     Ok(RecoveredBlock { header: SealedHeader::new(header, hash), body })
+}
+
+/// Both steps in one.
+pub(crate) fn admit_block(
+    fields: &mut &[u8],
+    window: (BlockNumber, BlockNumber),
+    recover: RecoverSenders<'_>,
+) -> Result<RecoveredBlock, AdmissionError> {
+    recover_carried_block(decode_carried_block(fields, window)?, recover)
 }

@@ -3,14 +3,18 @@
 //! most one block above the committed head, `accepted` and not yet known to be committed
 //! (docs/decisions/0005).
 //!
-//! Positions in the log are compared by height first, then by the term of the accepted block
-//! (`state`). A leader that finds an accepted block of an earlier term proposes the same block
-//! again under its own; a block is committed when a majority accepted it in the leader's term
-//! (`replication`). Elections begin with a question that changes nothing (`election`). A voter whose
-//! log is empty asks all others before it votes (`recovery`). Members change by blocks
-//! (`membership`). What binds this node is durable before it is said (`record`).
+//! Positions in the log are compared by the height that is decided next, then by the term of the
+//! block accepted there (`state`). A leader that finds an accepted block of an earlier term proposes
+//! the same block again under its own; a block is committed when a majority accepted it in the
+//! leader's term (`replication`, `following`). Elections begin with a question that changes nothing
+//! (`election`). A voter whose log is empty asks all others before it votes (`recovery`). Members
+//! change by blocks (`cluster`, `membership`). What binds this node is durable before it is said
+//! (`record`). Only members are listened to, over the connection that proved their key (`peers`).
 
+mod cluster;
 mod election;
+mod following;
+mod head;
 mod membership;
 mod peers;
 mod proposal;
@@ -28,22 +32,18 @@ pub use wire::{Body, Commit, Message};
 
 use crate::{
     engine::{
-        Action, ChainPosition, Engine, EngineStatus, Input, Millis, Now, Operation, Recipients,
-        Step, Verdict,
+        Action, Engine, EngineStatus, Evidence, Input, Millis, Now, Operation, Recipients, Step,
     },
     message::Admitted,
     random::Random,
 };
 use alloy_primitives::{Address, B256};
-use entente_chain::{
-    ChainSpec, EnvironmentId, NodeId,
-    signer::SealSigner,
-    spec::{BlockRules, EngineKind},
-};
+use cluster::Cluster;
+use entente_chain::{ChainSpec, EnvironmentId, NodeId, signer::SealSigner};
 use membership::PendingChanges;
 use peers::Peers;
 use recovery::Blank;
-use state::{Durable, Executing, Role};
+use state::{Durable, Executing, Refused, Role};
 use std::sync::Arc;
 
 /// Pauses between two beats, and the bounds between which an election timeout is drawn, in
@@ -92,32 +92,29 @@ pub struct Raft {
     settings: RaftSettings,
     random: Random,
     /// `None` before `Recovered`, and while another engine seals.
-    chain: Option<Chain>,
+    cluster: Option<Cluster>,
     durable: Durable,
     role: Role,
-    /// Some: this voter lost its votes, or never had any.
+    /// Some: this node lost its votes, or never had any. Binds it once it is a voter.
     blank: Option<Blank>,
     executing: Option<Executing>,
     /// A block for the height after the next: ours is being committed still.
     early: Option<Executing>,
-    /// The accepted block was handed to the chain.
+    refused: Option<Refused>,
+    /// The block of the next height that is committed, as its leader said or we decided.
+    decided: Option<B256>,
+    /// That block was handed to the chain.
     adopting: Option<B256>,
     peers: Peers,
     changes: PendingChanges,
     leader: Option<Address>,
     leader_heard: Option<Millis>,
     election_at: Millis,
+    /// The last breach that was reported: author and block.
+    reported: Option<(Address, B256)>,
     waiting_since: Option<Millis>,
     builds: u64,
     deadline: Option<Millis>,
-}
-
-/// Where the chain stands, and who votes on the next block.
-struct Chain {
-    position: ChainPosition,
-    rules: BlockRules,
-    /// When the head was committed here (`Now::elapsed`).
-    since: Millis,
 }
 
 impl Raft {
@@ -129,18 +126,21 @@ impl Raft {
             spec,
             signer,
             settings,
-            chain: None,
+            cluster: None,
             durable: Durable::default(),
             role: Role::Follower,
             blank: None,
             executing: None,
             early: None,
+            refused: None,
+            decided: None,
             adopting: None,
             peers: Peers::default(),
             changes: PendingChanges::default(),
             leader: None,
             leader_heard: None,
             election_at: 0,
+            reported: None,
             waiting_since: None,
             builds: 0,
             deadline: None,
@@ -153,29 +153,31 @@ impl Raft {
 
     /// Our address, when it has a vote at the next height.
     fn voter(&self) -> Option<Address> {
-        let chain = self.chain.as_ref()?;
-        self.own_address().filter(|own| chain.position.next.contains(*own))
+        let cluster = self.cluster.as_ref()?;
+        self.own_address().filter(|own| cluster.is_voter(*own))
     }
 
-    /// Votes that decide.
-    fn majority(&self) -> usize {
-        self.chain.as_ref().map_or(usize::MAX, |chain| chain.position.next.len() / 2 + 1)
+    /// Our address, when it has a vote and remembers what it promised: only then may it promise.
+    fn bound(&self) -> Option<Address> {
+        self.voter().filter(|_| self.blank.is_none())
     }
 
-    fn has_vote(&self, address: Address) -> bool {
-        self.chain.as_ref().is_some_and(|chain| chain.position.next.contains(address))
+    fn is_blank_voter(&self) -> bool {
+        self.blank.is_some() && self.voter().is_some()
     }
 
     /// Voters and learners beside ourselves.
     fn others(&self) -> Vec<Address> {
         let own = self.own_address();
-        let members = self.chain.as_ref().map(|chain| chain.position.tally.members());
-        let addresses = members.unwrap_or_default().iter().map(|member| member.address);
-        addresses.filter(|address| Some(*address) != own).collect()
+        let members = self.cluster.as_ref().map(|cluster| cluster.members());
+        members.into_iter().flatten().filter(|address| Some(*address) != own).collect()
     }
 
     fn other_voters(&self) -> Vec<Address> {
-        self.others().into_iter().filter(|address| self.has_vote(*address)).collect()
+        let own = self.own_address();
+        let voters = self.cluster.as_ref().map(|cluster| cluster.position.next.addresses());
+        let voters = voters.unwrap_or_default().iter().copied();
+        voters.filter(|address| Some(*address) != own).collect()
     }
 
     fn send(&self, to: Address, body: Body, out: &mut Step) {
@@ -188,66 +190,60 @@ impl Raft {
         out.then(Action::Send { to: Recipients::Node(node), message });
     }
 
-    /// Makes the whole durable state durable before whatever follows.
+    /// Makes the whole durable state durable before whatever follows. Who has no vote promises
+    /// nothing; and a record of a node without memory would pass for one.
     fn persist(&self, out: &mut Step) {
-        out.persist(crate::Record::Raft(Box::new(Record(self.durable.clone()))));
-    }
-
-    fn set_chain(&mut self, position: ChainPosition, now: Now) -> bool {
-        let next = position.head.number.saturating_add(1);
-        if self.spec.engine_at(next) != EngineKind::Raft {
-            self.chain = None;
-            self.role = Role::Follower;
-            return false;
+        if self.bound().is_some() {
+            out.persist(crate::Record::Raft(Box::new(Record(self.durable.clone()))));
         }
-        let rules = self.spec.rules_at(next);
-        self.chain = Some(Chain { position, rules, since: now.elapsed });
-        true
     }
 
-    fn on_committed(&mut self, position: ChainPosition, now: Now, out: &mut Step) {
-        let head = position.head.number;
-        let known = self.chain.as_ref().map(|chain| chain.position.head.hash());
-        if known == Some(position.head.hash()) || !self.set_chain(position, now) {
+    /// Reports a breach, not again while it lasts.
+    fn report(&mut self, validator: Address, what: &'static str, block: B256, out: &mut Step) {
+        if self.reported == Some((validator, block)) {
             return;
         }
-        self.adopting = None;
-        self.durable.accepted.take_if(|accepted| accepted.block.header.number <= head);
-        self.executing.take_if(|executing| executing.block.header.number <= head);
-        let next = self.chain.as_ref().map(|chain| chain.position.tally.clone());
-        if let Some(tally) = next {
-            self.changes.retain_fitting(&tally);
-        }
-        if let Role::Leader(leader) = &mut self.role {
-            leader.on_committed(now);
-            if self.voter().is_none() {
-                // Removed: the others elect somebody else.
-                self.follow(None, now);
-            }
-        }
-        if let Some(early) = self.early.take() {
-            self.take_block(early, now, out);
-        }
-        self.continue_recovery(now, out);
+        self.reported = Some((validator, block));
+        out.then(Action::Report(Evidence {
+            validator,
+            height: self.cluster.as_ref().map_or(0, Cluster::next),
+            round: self.durable.term,
+            what,
+            digests: (block, B256::ZERO),
+        }));
     }
 
     fn on_message(&mut self, from: NodeId, admitted: &Admitted, now: Now, out: &mut Step) {
         let crate::Message::Raft(message) = admitted.message() else { return };
-        let author = message.author;
-        if self.chain.is_none() || self.peers.address_of(from) != Some(author) {
+        let (author, term) = (message.author, message.term);
+        let Some(cluster) = &self.cluster else { return };
+        // Who is no member may belong to a cluster that we do not know yet: block sync brings us
+        // there, and nobody else is listened to.
+        let asked = matches!(message.body, Body::Recovered { .. }) && self.asks(author);
+        let known = cluster.is_member(author) && self.own_address() != Some(author);
+        if !(known || asked) || self.peers.node_of(author) != Some(from) {
             return;
         }
-        let Message { term, body, .. } = &**message;
-        self.peers.heard(author, now.elapsed);
-        let term = *term;
+        let height = cluster.head().number;
+        let votes = cluster.is_voter(author) || asked;
+        self.peers.heard(author, (height, term, now.elapsed));
+        match &message.body {
+            Body::Appended { head, accepted, refused } => {
+                self.on_appended((author, term), *head, (*accepted, *refused), now, out);
+            }
+            Body::Change { member, change } => self.on_change(*member, *change, now),
+            Body::Transfer { to } => self.begin_transfer(*to, now),
+            // Learners have no say in the rest.
+            body if votes => self.on_voter_said(author, term, body, now, out),
+            _ => {}
+        }
+    }
+
+    fn on_voter_said(&mut self, author: Address, term: u64, body: &Body, now: Now, out: &mut Step) {
         match body {
             Body::AskVote { position, proposed, transfer, trial } => {
-                let asked = election::Asked {
-                    author,
-                    position: *position,
-                    proposed: *proposed,
-                    transfer: *transfer,
-                };
+                let (position, proposed, transfer) = (*position, *proposed, *transfer);
+                let asked = election::Asked { author, position, proposed, transfer };
                 if *trial {
                     self.on_trial(&asked, now, out);
                 } else {
@@ -260,59 +256,25 @@ impl Raft {
             Body::Append { commit, block } => {
                 self.on_append((author, term), *commit, block.as_ref(), now, out);
             }
-            Body::Appended { head, accepted } => {
-                self.on_appended(author, term, (*head, *accepted), now, out);
-            }
-            Body::Recover { nonce } => self.on_recover(author, *nonce, out),
-            Body::Recovered { nonce, head, accepted } => {
+            Body::Recover { nonce, head } => self.on_recover(author, *nonce, *head, out),
+            Body::Recovered { nonce, position, block } => {
                 if self.is_answer_to_us(*nonce) {
-                    self.on_recovered((author, term), *head, accepted.as_ref(), now, out);
+                    self.on_recovered((author, term), *position, block.as_ref(), now, out);
                 }
             }
             Body::TimeoutNow => self.on_timeout_now(author, term, now, out),
-            Body::Change { member, change } => self.on_change(*member, *change),
-        }
-    }
-
-    fn on_executed(&mut self, block: B256, verdict: &Verdict, now: Now, out: &mut Step) {
-        let Some(executing) = &mut self.executing else { return };
-        if executing.block.hash() != block {
-            return;
-        }
-        match verdict {
-            Verdict::Valid => {
-                if let Some(executing) = self.executing.take() {
-                    self.accept(executing, now, out);
-                }
-            }
-            Verdict::Invalid(_) => {
-                let leader = executing.block.header.beneficiary;
-                let height = executing.block.header.number;
-                self.executing = None;
-                out.then(Action::Report(crate::engine::Evidence {
-                    validator: leader,
-                    height,
-                    round: self.durable.term,
-                    what: "proposed an invalid block",
-                    digests: (block, B256::ZERO),
-                }));
-            }
-            Verdict::Unavailable(_) => {
-                executing.retry_at = Some(now.elapsed.saturating_add(state::EXECUTE_RETRY_MS));
-            }
+            Body::Appended { .. } | Body::Change { .. } | Body::Transfer { .. } => {}
         }
     }
 
     fn on_operation(&mut self, operation: &Operation, now: Now, out: &mut Step) {
         match *operation {
-            Operation::ChangeMember { member, change } => {
-                if matches!(self.role, Role::Leader(_)) {
-                    self.on_change(member, change);
-                } else if let Some(leader) = self.leader {
-                    self.send(leader, Body::Change { member, change }, out);
-                }
-            }
-            Operation::TransferLeadership { to } => self.begin_transfer(to, now),
+            Operation::ChangeMember { member, change } => self.on_change(member, change, now),
+            Operation::TransferLeadership { to } => match (&self.role, self.leader) {
+                (Role::Leader(_), _) => self.begin_transfer(to, now),
+                (_, Some(leader)) => self.send(leader, Body::Transfer { to }, out),
+                (_, None) => tracing::warn!(%to, "there is no leader to hand leadership over"),
+            },
             Operation::ProposeValidator { .. } | Operation::DiscardProposal { .. } => {}
         }
     }
@@ -320,36 +282,30 @@ impl Raft {
     /// Applies what time and the inputs so far make due.
     fn advance(&mut self, now: Now, out: &mut Step) {
         self.deadline = None;
-        if self.chain.is_none() {
+        if self.cluster.is_none() {
             return;
         }
         self.retry_execution(now, out);
         self.ask_to_recover(now, out);
+        self.changes.forget_expired(now.elapsed);
         if matches!(self.role, Role::Leader(_)) {
             self.lead(now, out);
         } else {
             self.watch_leader(now, out);
+            self.pass_changes_on(out);
         }
         self.deadline = self.next_due(now);
     }
 
-    fn retry_execution(&mut self, now: Now, out: &mut Step) {
-        let Some(executing) = &mut self.executing else { return };
-        if executing.retry_at.is_some_and(|at| at <= now.elapsed) {
-            executing.retry_at = None;
-            out.then(Action::Execute(executing.block.clone()));
-        }
-    }
-
     fn next_due(&self, now: Now) -> Option<Millis> {
         let retry = self.executing.as_ref().and_then(|executing| executing.retry_at);
-        let blank = self.blank.as_ref().and_then(|blank| blank.next_question());
+        let blank = self.blank_due();
         let role = match &self.role {
             Role::Leader(leader) => Some(self.leader_due(leader, now)),
             _ if self.may_campaign() => Some(self.election_at),
             _ => None,
         };
-        [retry, blank, role].into_iter().flatten().min()
+        [retry, blank, role, self.changes.expires_at()].into_iter().flatten().min()
     }
 
     /// Becomes a follower, of `leader` if one is known.
@@ -362,7 +318,12 @@ impl Raft {
     fn reset_election(&mut self, now: Now) {
         let timing = self.settings.timing;
         let spread = timing.election_most.saturating_sub(timing.election_least).max(1);
-        let patience = timing.election_least.saturating_add(self.random.below(spread));
+        let alone = self.cluster.as_ref().is_some_and(|cluster| cluster.majority() == 1);
+        // Nobody else could lead.
+        let patience = match alone {
+            true => 0,
+            false => timing.election_least.saturating_add(self.random.below(spread)),
+        };
         self.election_at = now.elapsed.saturating_add(patience);
     }
 }
@@ -370,7 +331,7 @@ impl Raft {
 impl Engine for Raft {
     fn step(&mut self, now: Now, input: Input, out: &mut Step) {
         match input {
-            Input::Recovered { position, records, .. } => self.recover(position, records, now),
+            Input::Recovered { position, records, .. } => self.recover(position, records, now, out),
             Input::Committed(position) => self.on_committed(position, now, out),
             Input::Message { from, message } => self.on_message(from, &message, now, out),
             Input::Built { request, block } => self.on_built(request, block, now, out),
@@ -384,11 +345,9 @@ impl Engine for Raft {
                 self.greet(validator, out);
             }
             Input::Peer { node, connected: false, .. } => self.peers.lost(node),
+            Input::PeerHead { node, number, .. } => self.peers.claimed(node, number),
             Input::Operator(operation) => self.on_operation(&operation, now, out),
-            Input::Wake
-            | Input::PeerHead { .. }
-            | Input::Fetched { .. }
-            | Input::Imported { .. } => {}
+            Input::Wake | Input::Fetched { .. } | Input::Imported { .. } => {}
         }
         self.advance(now, out);
     }

@@ -29,6 +29,7 @@ pub use difficulty::ethash_difficulty;
 pub use error::{FieldValue, HeaderError, HeaderField};
 pub(crate) use istanbul::author as istanbul_author;
 pub use raft::raft_digest;
+pub(crate) use raft::{check_raft_seal, raft_term};
 pub use template::next_header;
 pub use uncles::Ancestor;
 
@@ -110,7 +111,7 @@ impl HeaderRules {
         match self.engine(header) {
             EngineKind::Qbft => qbft::check_seals(&self.spec, header, validators),
             EngineKind::Istanbul => istanbul::check_seals(&self.spec, header, validators),
-            EngineKind::Raft => raft::check_seals(header),
+            EngineKind::Raft => check_raft_seal(header),
             EngineKind::Clique => clique::check_seals(header, validators),
             EngineKind::Ethereum => Ok(()),
         }

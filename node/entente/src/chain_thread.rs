@@ -109,7 +109,7 @@ pub(crate) fn run(
                 }
             }
             ChainCommand::Import { request, blocks } => {
-                let result = import(&mut chain, blocks, ports);
+                let result = import(&mut chain, blocks, ports)?;
                 ports.consensus.send(Input::Imported { request, result });
             }
             ChainCommand::Reorganize { request, ancestor, blocks } => {
@@ -151,11 +151,12 @@ fn try_build(
     Ok(block)
 }
 
+/// The outer error stops the node: the database failed.
 fn import(
     chain: &mut Ledger,
     blocks: Vec<RecoveredBlock>,
     ports: &ChainPorts,
-) -> Result<(), (u64, Verdict)> {
+) -> anyhow::Result<Result<(), (u64, Verdict)>> {
     for block in blocks {
         let number = block.header.number;
         if number <= chain.head().header.number {
@@ -165,15 +166,17 @@ fn import(
             Ok(committed) => commit(committed, ports),
             Err(error) if error.is_invalid_block() => {
                 tracing::warn!(number, %error, "block of a peer refused");
-                return Err((number, Verdict::Invalid(error.to_string())));
+                return Ok(Err((number, Verdict::Invalid(error.to_string()))));
             }
+            // The writer refuses everything from here on: asking again would never end.
+            Err(LedgerError::Store(error)) => anyhow::bail!("block {number}: {error}"),
             Err(error) => {
                 tracing::warn!(number, %error, "block could not be imported");
-                return Err((number, Verdict::Unavailable(error.to_string())));
+                return Ok(Err((number, Verdict::Unavailable(error.to_string()))));
             }
         }
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
 /// The outer error stops the node: the chain could not be brought back to where it was.

@@ -135,6 +135,10 @@ impl Clique {
     fn takes_branch(&mut self, blocks: &[RecoveredBlock], now: Now, out: &mut Step) -> bool {
         let mut met = false;
         for block in blocks {
+            // A wrong body under a good header must not make the header bad.
+            if !crate::message::body_matches(block) {
+                break;
+            }
             match self.on_block(block, now, out) {
                 Ok(Placed::New | Placed::Known) => met = true,
                 Ok(Placed::Orphan) => {}

@@ -54,6 +54,8 @@ pub(super) struct Round {
     pub(super) number: u64,
     /// When its timer began; `None`: no block is due yet.
     pub(super) since: Option<Millis>,
+    /// In rounds above 0: since when a quorum is known to be in this round or beyond.
+    pub(super) met: Option<Millis>,
     /// The proposal that was accepted.
     pub(super) accepted: Option<B256>,
     /// The block that is being built for us.

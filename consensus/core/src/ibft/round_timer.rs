@@ -7,9 +7,11 @@
 use super::{
     Ibft,
     height::{Height, Progress},
+    payload::View,
     peers::Presence,
 };
 use crate::engine::{Millis, Now};
+use alloy_primitives::Address;
 
 /// A proposer that is known to be away costs at least this.
 const EARLY_MS_MIN: Millis = 100;
@@ -110,14 +112,36 @@ impl Ibft {
         }
     }
 
+    /// The timer of a later round starts when a quorum is known to be there, as in PBFT (Castro and
+    /// Liskov 1999, 4.5.2). With timers that start at once and are capped, validators whose rounds
+    /// are a little less than one timeout apart would follow each other for ever and never meet.
+    pub(super) fn meet(&self, height: &mut Height, now: Now) {
+        let round = &height.round;
+        if round.number == 0 || round.met.is_some() {
+            return;
+        }
+        let view = View { height: height.number, round: round.number };
+        let is_here = |address: &&Address| {
+            let heard = self.peers.seen(**address).heard;
+            height.voter == Some(**address) || heard.is_some_and(|(seen, _)| seen >= view)
+        };
+        let here = height.validators.addresses().iter().filter(is_here).count();
+        // An accepted proposal proves that a quorum asked for its round.
+        if round.accepted.is_some() || here >= height.quorum {
+            height.round.met = Some(now.elapsed);
+        }
+    }
+
     /// When the current round is given up.
     pub(super) fn round_deadline(&self, height: &Height, now: Now) -> Option<Millis> {
-        let timeout = height.timeout(height.round.number);
+        let round = &height.round;
+        let started = if round.number == 0 { round.since } else { round.met };
+        let timeout = height.timeout(round.number);
         let patience = match height.round.accepted {
             Some(_) => timeout,
             None => self.patience(height, timeout, now),
         };
-        Some(height.round.since?.saturating_add(patience))
+        Some(started?.saturating_add(patience))
     }
 
     /// How long to wait for the proposer of this round.

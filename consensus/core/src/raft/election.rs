@@ -4,12 +4,16 @@
 
 use super::{
     Raft,
-    state::{Leader, Position, Role},
+    state::{Leader, Position, Role, Transfer},
     wire::Body,
 };
 use crate::engine::{Now, Step};
 use alloy_primitives::Address;
+use entente_chain::limits::ROUND_MAX;
 use std::collections::BTreeSet;
+
+/// Elections that a leader sits out whose block others refused.
+const SAT_OUT_ELECTIONS: u64 = 5;
 
 /// A question for our vote.
 pub(super) struct Asked {
@@ -23,23 +27,19 @@ pub(super) struct Asked {
 
 impl Raft {
     pub(super) fn may_campaign(&self) -> bool {
-        self.voter().is_some() && self.blank.is_none()
+        self.bound().is_some() && self.durable.term < ROUND_MAX
     }
 
     pub(super) fn own_position(&self) -> Position {
-        let head = self.chain.as_ref().map_or(0, |chain| chain.position.head.number);
+        let head = self.cluster.as_ref().map_or(0, |cluster| cluster.head().number);
         self.durable.position(head)
     }
 
     /// Whether a leader was heard so recently that no other is needed.
     fn is_led(&self, now: Now) -> bool {
         let patience = self.settings.timing.election_least;
-        match self.role {
-            Role::Leader(_) => true,
-            _ => {
-                self.leader_heard.is_some_and(|heard| now.elapsed.saturating_sub(heard) < patience)
-            }
-        }
+        let heard = self.leader_heard.is_some_and(|at| now.elapsed.saturating_sub(at) < patience);
+        heard || matches!(self.role, Role::Leader(_))
     }
 
     /// A follower that heard no leader for long asks whether it would be elected.
@@ -49,25 +49,34 @@ impl Raft {
         }
         self.leader = None;
         self.reset_election(now);
-        let Some(own) = self.own_address() else { return };
+        let Some(own) = self.bound() else { return };
         self.role = Role::Trial(BTreeSet::from([own]));
-        self.ask_for_votes(true, false, out);
+        self.ask_for_votes(None, out);
         self.count(now, out);
     }
 
-    fn ask_for_votes(&self, trial: bool, transfer: bool, out: &mut Step) {
+    /// Asks one voter, or all, what the part that we play asks.
+    pub(super) fn ask_for_votes(&self, only: Option<Address>, out: &mut Step) {
+        let (trial, transfer, votes) = match &self.role {
+            Role::Trial(votes) => (true, false, votes),
+            Role::Candidate { votes, transfer } => (false, *transfer, votes),
+            Role::Follower | Role::Leader(_) => return,
+        };
         let proposed = self.durable.term.saturating_add(u64::from(trial));
         let position = self.own_position();
-        for voter in self.other_voters() {
+        let wanted =
+            |voter: &Address| !votes.contains(voter) && only.is_none_or(|only| only == *voter);
+        for voter in self.other_voters().into_iter().filter(wanted) {
             self.send(voter, Body::AskVote { position, proposed, transfer, trial }, out);
         }
     }
 
     /// A trial binds nobody: it asks what we would do.
     pub(super) fn on_trial(&self, asked: &Asked, now: Now, out: &mut Step) {
-        let granted = self.blank.is_none()
-            && self.has_vote(asked.author)
-            && asked.proposed > self.durable.term
+        if self.bound().is_none() {
+            return;
+        }
+        let granted = asked.proposed > self.durable.term
             && asked.position >= self.own_position()
             && !self.is_led(now);
         let (proposed, trial) = (asked.proposed, true);
@@ -76,7 +85,7 @@ impl Raft {
 
     pub(super) fn on_vote_asked(&mut self, asked: &Asked, now: Now, out: &mut Step) {
         let Asked { author, position, proposed, transfer } = *asked;
-        if self.blank.is_some() || !self.has_vote(author) || self.voter().is_none() {
+        if self.bound().is_none() {
             return;
         }
         if proposed > self.durable.term && (transfer || !self.is_led(now)) {
@@ -111,7 +120,7 @@ impl Raft {
         now: Now,
         out: &mut Step,
     ) {
-        if self.blank.is_some() {
+        if self.bound().is_none() {
             return;
         }
         if term > self.durable.term {
@@ -119,47 +128,51 @@ impl Raft {
             return;
         }
         let wanted = self.durable.term.saturating_add(u64::from(trial));
-        if !granted || proposed != wanted || !self.has_vote(author) {
+        if !granted || proposed != wanted {
             return;
         }
         match &mut self.role {
             Role::Trial(votes) if trial => votes.insert(author),
-            Role::Candidate(votes) if !trial => votes.insert(author),
+            Role::Candidate { votes, .. } if !trial => votes.insert(author),
             _ => return,
         };
         self.count(now, out);
     }
 
     fn count(&mut self, now: Now, out: &mut Step) {
-        let majority = self.majority();
+        let Some(cluster) = &self.cluster else { return };
         let counted = |votes: &BTreeSet<Address>| {
-            votes.iter().filter(|voter| self.has_vote(**voter)).count() >= majority
+            votes.iter().filter(|voter| cluster.is_voter(**voter)).count() >= cluster.majority()
         };
         match &self.role {
             Role::Trial(votes) if counted(votes) => self.campaign(false, now, out),
-            Role::Candidate(votes) if counted(votes) => self.begin_to_lead(now, out),
+            Role::Candidate { votes, .. } if counted(votes) => self.begin_to_lead(now, out),
             _ => {}
         }
     }
 
     /// Asks for votes in a new term. Our own vote is durable before.
-    pub(super) fn campaign(&mut self, transfer: bool, now: Now, out: &mut Step) {
-        let Some(own) = self.voter() else { return };
+    fn campaign(&mut self, transfer: bool, now: Now, out: &mut Step) {
+        if !self.may_campaign() {
+            return;
+        }
+        let Some(own) = self.bound() else { return };
         self.durable.term = self.durable.term.saturating_add(1);
         self.durable.voted_for = Some(own);
         self.persist(out);
         self.leader = None;
         self.reset_election(now);
-        self.role = Role::Candidate(BTreeSet::from([own]));
-        self.ask_for_votes(false, transfer, out);
+        self.role = Role::Candidate { votes: BTreeSet::from([own]), transfer };
+        self.ask_for_votes(None, out);
         self.count(now, out);
     }
 
-    /// A leader takes over the accepted block of an earlier term as its own.
+    /// A leader takes over the accepted block of an earlier term as its own: it may have been
+    /// committed, and nobody else at this height was.
     fn begin_to_lead(&mut self, now: Now, out: &mut Step) {
-        let Some(own) = self.voter() else { return };
+        let Some(own) = self.bound() else { return };
         tracing::info!(term = self.durable.term, "this node leads");
-        self.leader = self.own_address();
+        self.leader = Some(own);
         self.executing = None;
         self.early = None;
         let mut leader = Leader::new(now);
@@ -173,18 +186,28 @@ impl Raft {
         self.decide(out);
     }
 
+    /// Begins to hand leadership to another voter, if this node leads.
     pub(super) fn begin_transfer(&mut self, to: Address, now: Now) {
         let until = now.elapsed.saturating_add(self.settings.timing.election_most);
-        let known = self.has_vote(to) && Some(to) != self.own_address();
+        let votes = self.cluster.as_ref().is_some_and(|cluster| cluster.is_voter(to));
+        let known = votes && Some(to) != self.own_address();
         if let (Role::Leader(leader), true) = (&mut self.role, known) {
-            leader.transfer = Some((to, until));
+            leader.transfer = Some(Transfer { to, until, told: false });
         }
     }
 
     /// The leader wants us to take over at once.
     pub(super) fn on_timeout_now(&mut self, author: Address, term: u64, now: Now, out: &mut Step) {
-        if term == self.durable.term && self.leader == Some(author) && self.may_campaign() {
+        let follows = matches!(self.role, Role::Follower) && self.leader == Some(author);
+        if term == self.durable.term && follows {
             self.campaign(true, now, out);
         }
+    }
+
+    /// Gives others time to lead: they refused our block.
+    pub(super) fn sit_out(&mut self, now: Now) {
+        self.follow(None, now);
+        let pause = self.settings.timing.election_most.saturating_mul(SAT_OUT_ELECTIONS);
+        self.election_at = now.elapsed.saturating_add(pause);
     }
 }

@@ -12,7 +12,10 @@ use crate::{
 use alloy_primitives::U256;
 use entente_chain::{
     RecoveredBlock, SealedHeader,
-    extra_data::raft::{RaftExtra, RaftTerm},
+    extra_data::{
+        qbft::Seal,
+        raft::{RaftExtra, RaftTerm},
+    },
 };
 use std::time::Duration;
 
@@ -26,18 +29,17 @@ const NANOSECONDS: u64 = 1_000_000;
 impl Raft {
     /// When (`Now::elapsed`) a block is due; `None`: nobody wants one.
     pub(super) fn block_due(&self, leader: &Leader, now: Now) -> Option<Millis> {
-        let chain = self.chain.as_ref()?;
+        let cluster = self.cluster.as_ref()?;
         let busy = self.durable.accepted.is_some()
+            || self.adopting.is_some()
             || leader.building.is_some()
             || leader.transfer.is_some();
         if busy {
             return None;
         }
-        let interval = chain.since.saturating_add(chain.rules.block_period_ms);
-        let wanted = self.waiting_since.is_some() || !self.changes.is_empty();
-        let empty = chain.rules.empty_block_period_ms;
-        let empty = empty.map(|period| chain.since.saturating_add(period));
-        let due = match (wanted, empty) {
+        let interval = cluster.since.saturating_add(cluster.rules.block_period_ms);
+        let wanted = self.waiting_since.is_some() || self.next_change(now).is_some();
+        let due = match (wanted, self.empty_block_due()) {
             (true, _) => interval,
             (false, Some(empty)) => empty.max(interval),
             (false, None) => return None,
@@ -45,20 +47,26 @@ impl Raft {
         Some(due.max(leader.build_after).max(now.elapsed))
     }
 
+    /// When a block is due although nothing waits.
+    fn empty_block_due(&self) -> Option<Millis> {
+        let cluster = self.cluster.as_ref()?;
+        Some(cluster.since.saturating_add(cluster.rules.empty_block_period_ms?))
+    }
+
     pub(super) fn build_if_due(&mut self, now: Now, out: &mut Step) {
         let Role::Leader(leader) = &self.role else { return };
         if self.block_due(leader, now).is_none_or(|due| due > now.elapsed) {
             return;
         }
-        let (Some(chain), Some(beneficiary)) = (&self.chain, self.voter()) else { return };
-        let head = &chain.position.head;
-        let members = chain.position.tally.members();
+        let (Some(cluster), Some(beneficiary)) = (&self.cluster, self.bound()) else { return };
+        let head = cluster.head();
+        let members = cluster.position.tally.members();
         let Some(own) = members.iter().find(|member| member.address == beneficiary) else { return };
-        let change = self.changes.first();
+        let change = self.next_change(now);
         let extra = RaftExtra {
             vanity: self.settings.vanity,
             raft_id: own.id,
-            signature: entente_chain::extra_data::qbft::Seal::ZERO,
+            signature: Seal::ZERO,
             term: Some(RaftTerm { term: self.durable.term, change }),
         };
         let timestamp = match self.spec.nanosecond_timestamps {
@@ -67,7 +75,7 @@ impl Raft {
         };
         let attributes = BuildAttributes {
             parent: head.hash(),
-            number: head.number.saturating_add(1),
+            number: cluster.next(),
             timestamp,
             beneficiary,
             extra_data: extra.encode(),
@@ -97,6 +105,9 @@ impl Raft {
         }
         leader.building = None;
         leader.build_after = now.elapsed.saturating_add(BUILD_RETRY_MS);
+        if let Err(cause) = &block {
+            tracing::warn!(%cause, "no block was built");
+        }
         let wanted = block.ok().filter(|block| self.is_wanted(block, now));
         if let Some(block) = wanted.and_then(|block| self.seal(&block)) {
             if let Role::Leader(leader) = &mut self.role {
@@ -108,17 +119,15 @@ impl Raft {
 
     /// What waited may have gone into the block before; an empty block then tells nobody anything.
     fn is_wanted(&self, block: &RecoveredBlock, now: Now) -> bool {
-        let Some(chain) = &self.chain else { return false };
-        let empty_due = chain
-            .rules
-            .empty_block_period_ms
-            .is_some_and(|period| now.elapsed >= chain.since.saturating_add(period));
+        let Some(cluster) = &self.cluster else { return false };
         let extra = RaftExtra::decode(&block.header.extra_data).ok();
         let term = extra.and_then(|extra| extra.term);
         let changes = term.is_some_and(|term| term.change.is_some());
-        let fits = block.header.parent_hash == chain.position.head.hash()
+        let fits = block.header.parent_hash == cluster.head().hash()
             && term.is_some_and(|term| term.term == self.durable.term)
-            && self.durable.accepted.is_none();
+            && self.durable.accepted.is_none()
+            && self.adopting.is_none();
+        let empty_due = self.empty_block_due().is_some_and(|due| due <= now.elapsed);
         fits && (!block.transactions().is_empty() || changes || empty_due)
     }
 

@@ -4,7 +4,8 @@
 use super::state::Position;
 use crate::{
     engine::MemberChange,
-    message::{AdmissionError, Gate, RecoverSenders},
+    message::{AdmissionError, Gate, RecoverSenders, decode_carried_block, recover_carried_block},
+    rules::{HeaderError, check_raft_seal},
 };
 use alloy_primitives::{Address, B256};
 use alloy_rlp::{Decodable, Encodable, Header};
@@ -58,20 +59,24 @@ pub enum Body {
         head: BlockNumber,
         /// The block it accepted in this term; zero: none.
         accepted: B256,
+        /// The block of the next height that it found invalid; zero: none.
+        refused: B256,
     },
     /// A voter without memory asks how far the others are.
     Recover {
         /// Echoed in the answer.
         nonce: u64,
+        /// The author's head: the block above it is all that it can execute.
+        head: BlockNumber,
     },
     /// The answer.
     Recovered {
         /// As asked.
         nonce: u64,
-        /// The author's head.
-        head: BlockNumber,
-        /// The block it accepted above, with the term.
-        accepted: Option<(u64, RecoveredBlock)>,
+        /// How far the author is.
+        position: Position,
+        /// The block that it accepted, if who asked can execute it.
+        block: Option<RecoveredBlock>,
     },
     /// Take over at once.
     TimeoutNow,
@@ -81,6 +86,11 @@ pub enum Body {
         member: Address,
         /// What becomes of it.
         change: MemberChange,
+    },
+    /// An operator's wish, passed on to the leader.
+    Transfer {
+        /// Who shall lead.
+        to: Address,
     },
 }
 
@@ -107,8 +117,7 @@ impl Message {
         match &self.body {
             Body::AskVote { position, proposed, transfer, trial } => {
                 1u8.encode(&mut fields);
-                position.height.encode(&mut fields);
-                position.term.encode(&mut fields);
+                encode_position(*position, &mut fields);
                 proposed.encode(&mut fields);
                 transfer.encode(&mut fields);
                 trial.encode(&mut fields);
@@ -125,27 +134,32 @@ impl Message {
                 commit.hash.encode(&mut fields);
                 encode_block(block.as_ref(), &mut fields);
             }
-            Body::Appended { head, accepted } => {
+            Body::Appended { head, accepted, refused } => {
                 4u8.encode(&mut fields);
                 head.encode(&mut fields);
                 accepted.encode(&mut fields);
+                refused.encode(&mut fields);
             }
-            Body::Recover { nonce } => {
+            Body::Recover { nonce, head } => {
                 5u8.encode(&mut fields);
                 nonce.encode(&mut fields);
+                head.encode(&mut fields);
             }
-            Body::Recovered { nonce, head, accepted } => {
+            Body::Recovered { nonce, position, block } => {
                 6u8.encode(&mut fields);
                 nonce.encode(&mut fields);
-                head.encode(&mut fields);
-                accepted.as_ref().map_or(0, |(term, _)| *term).encode(&mut fields);
-                encode_block(accepted.as_ref().map(|(_, block)| block), &mut fields);
+                encode_position(*position, &mut fields);
+                encode_block(block.as_ref(), &mut fields);
             }
             Body::TimeoutNow => 7u8.encode(&mut fields),
             Body::Change { member, change } => {
                 8u8.encode(&mut fields);
                 member.encode(&mut fields);
                 change.code().encode(&mut fields);
+            }
+            Body::Transfer { to } => {
+                9u8.encode(&mut fields);
+                to.encode(&mut fields);
             }
         }
         Header { list: true, payload_length: fields.len() }.encode(out);
@@ -179,7 +193,7 @@ impl Message {
     ) -> Result<Body, AdmissionError> {
         Ok(match u8::decode(fields)? {
             1 => Body::AskVote {
-                position: Position { height: u64::decode(fields)?, term: bounded_term(fields)? },
+                position: decode_position(fields)?,
                 proposed: bounded_term(fields)?,
                 transfer: bool::decode(fields)?,
                 trial: bool::decode(fields)?,
@@ -193,13 +207,23 @@ impl Message {
                 commit: Commit { number: u64::decode(fields)?, hash: B256::decode(fields)? },
                 block: decode_block(fields, gate, recover)?,
             },
-            4 => Body::Appended { head: u64::decode(fields)?, accepted: B256::decode(fields)? },
-            5 => Body::Recover { nonce: u64::decode(fields)? },
+            4 => Body::Appended {
+                head: u64::decode(fields)?,
+                accepted: B256::decode(fields)?,
+                refused: B256::decode(fields)?,
+            },
+            5 => Body::Recover { nonce: u64::decode(fields)?, head: u64::decode(fields)? },
             6 => {
-                let (nonce, head) = (u64::decode(fields)?, u64::decode(fields)?);
-                let term = bounded_term(fields)?;
+                let nonce = u64::decode(fields)?;
+                let position = decode_position(fields)?;
                 let block = decode_block(fields, gate, recover)?;
-                Body::Recovered { nonce, head, accepted: block.map(|block| (term, block)) }
+                let other = |block: &RecoveredBlock| {
+                    block.header.number != position.height || position.term == 0
+                };
+                if block.as_ref().is_some_and(other) {
+                    return Err(AdmissionError::Mismatch("the block is not at the position"));
+                }
+                Body::Recovered { nonce, position, block }
             }
             7 => Body::TimeoutNow,
             8 => {
@@ -209,6 +233,7 @@ impl Message {
                     MemberChange::from_code(code).ok_or(AdmissionError::UnknownCode(code))?;
                 Body::Change { member, change }
             }
+            9 => Body::Transfer { to: Address::decode(fields)? },
             code => return Err(AdmissionError::UnknownCode(code)),
         })
     }
@@ -220,6 +245,15 @@ fn bounded_term(fields: &mut &[u8]) -> Result<u64, AdmissionError> {
         return Err(AdmissionError::Round { got, allowed: ROUND_MAX });
     }
     Ok(got)
+}
+
+fn encode_position(position: Position, out: &mut Vec<u8>) {
+    position.height.encode(out);
+    position.term.encode(out);
+}
+
+fn decode_position(fields: &mut &[u8]) -> Result<Position, AdmissionError> {
+    Ok(Position { height: u64::decode(fields)?, term: bounded_term(fields)? })
 }
 
 fn encode_block(block: Option<&RecoveredBlock>, out: &mut Vec<u8>) {
@@ -242,5 +276,13 @@ fn decode_block(
     }
     // A block at our head or a little below is old news, and costs no recovery of senders.
     let window = (gate.head, gate.head.saturating_add(FUTURE_HEIGHTS_MAX));
-    crate::message::admit_block(fields, window, recover).map(Some)
+    let block = decode_carried_block(fields, window)?;
+    check_raft_seal(&block.header).map_err(|cause| match cause {
+        HeaderError::ExtraData(cause) => AdmissionError::ExtraData(cause),
+        HeaderError::SealOfStranger(sealer) => {
+            AdmissionError::SealAuthor { sealer, author: block.header.beneficiary }
+        }
+        _ => AdmissionError::Signature,
+    })?;
+    recover_carried_block(block, recover).map(Some)
 }

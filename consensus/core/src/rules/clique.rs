@@ -12,7 +12,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use entente_chain::{
     BlockNumber, ChainSpec, Header, SealedHeader, ValidatorSet,
     extra_data::clique::CliqueExtra,
-    seal::{is_low_s, recover_seal},
+    seal::{is_canonical, recover_seal},
     spec::EngineKind,
     votes::VoteTally,
 };
@@ -104,8 +104,8 @@ pub(super) fn check_with_parent(
 
 /// The hash covers the seal: its other form would be a second block with the same content.
 pub(super) fn check_seals(header: &Header, signers: &ValidatorSet) -> Result<(), HeaderError> {
-    if !is_low_s(&CliqueExtra::decode(&header.extra_data)?.seal) {
-        return Err(HeaderError::HighS);
+    if !is_canonical(&CliqueExtra::decode(&header.extra_data)?.seal) {
+        return Err(HeaderError::SealForm);
     }
     let signer = author(header)?;
     if signers.contains(signer) { Ok(()) } else { Err(HeaderError::SealOfStranger(signer)) }

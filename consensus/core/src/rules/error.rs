@@ -116,8 +116,8 @@ pub enum HeaderError {
     #[error("{0} sealed one of the last blocks and must wait")]
     SealedRecently(Address),
     /// The hash covers the seal, so its other form would be another block.
-    #[error("the seal's s is in the upper half of the group order")]
-    HighS,
+    #[error("the seal does not have the lower s and a v of 0 or 1")]
+    SealForm,
     /// A nonce where there is none.
     #[error("nonce is {got}, expected 0")]
     Nonce { got: B64 },

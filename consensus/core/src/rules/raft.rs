@@ -14,8 +14,9 @@ use alloy_primitives::{Address, B256, Bloom, Bytes, U256, keccak256};
 use entente_chain::{
     ChainSpec, Header, SealedHeader,
     extra_data::raft::{RaftExtra, RaftTerm},
+    fork::{Activation, Fork},
     limits::ROUND_MAX,
-    seal::{is_low_s, recover_seal},
+    seal::{is_canonical, recover_seal},
     spec::EngineKind,
     votes::VoteTally,
 };
@@ -67,7 +68,7 @@ pub(super) fn check_with_parent(
         if !tally.is_unknown() {
             return Err(HeaderError::RaftTermMissing);
         }
-        let fork = spec.fork_at(header.number, header.timestamp);
+        let fork = goquorum_fork(spec, header);
         let expected = ethash_difficulty(fork, header.number, header.timestamp, parent);
         return difficulty_is(header, expected);
     };
@@ -79,7 +80,7 @@ pub(super) fn check_with_parent(
     if member.id != extra.raft_id {
         return Err(HeaderError::RaftId { got: extra.raft_id, expected: member.id });
     }
-    let least = term_of(spec, parent);
+    let least = raft_term(spec, parent);
     if term < least {
         return Err(HeaderError::RaftTermFell { got: term, least });
     }
@@ -91,8 +92,19 @@ pub(super) fn check_with_parent(
     }
 }
 
-/// The term of a block, 0 where there is none.
-fn term_of(spec: &ChainSpec, header: &Header) -> u64 {
+/// The fork whose ice age GoQuorum took: that of Muir Glacier only where the genesis file names it
+/// (consensus/ethash/consensus.go, `CalcDifficulty`; GoQuorum ends with Berlin).
+fn goquorum_fork(spec: &ChainSpec, header: &Header) -> Fork {
+    let fork = spec.fork_at(header.number, header.timestamp);
+    let frozen = matches!(
+        spec.forks.activation(Fork::MuirGlacier),
+        Some(Activation::Block(from)) if from <= header.number
+    );
+    if frozen { fork } else { fork.min(Fork::Istanbul) }
+}
+
+/// The term that a header names, 0 where it names none.
+pub(crate) fn raft_term(spec: &ChainSpec, header: &Header) -> u64 {
     if spec.engine_at(header.number) != EngineKind::Raft {
         return 0;
     }
@@ -102,15 +114,15 @@ fn term_of(spec: &ChainSpec, header: &Header) -> u64 {
 
 /// Checks that the block's leader signed it. GoQuorum's blocks do not say whose key belongs to a
 /// raft id: for those any signature will do.
-pub(super) fn check_seals(header: &Header) -> Result<(), HeaderError> {
+pub(crate) fn check_raft_seal(header: &Header) -> Result<(), HeaderError> {
     let signer = signer(header)?;
     let extra = RaftExtra::decode(&header.extra_data)?;
     if extra.term.is_none() {
         return Ok(());
     }
     // The hash covers the signature: a second form of it would be a second block.
-    if !is_low_s(&extra.signature) {
-        return Err(HeaderError::HighS);
+    if !is_canonical(&extra.signature) {
+        return Err(HeaderError::SealForm);
     }
     if signer != header.beneficiary {
         return Err(HeaderError::SealOfStranger(signer));

@@ -139,7 +139,7 @@ pub(crate) fn build(
     RecoveredBlock { header, body: Arc::new(body) }
 }
 
-fn transaction(nonce: u64) -> Arc<RecoveredTransaction> {
+pub(crate) fn transaction(nonce: u64) -> Arc<RecoveredTransaction> {
     let transaction = TxLegacy { chain_id: Some(1337), nonce, ..TxLegacy::default() };
     let signed = transaction.into_signed(Signature::test_signature());
     let envelope = EthereumTxEnvelope::Legacy(signed);

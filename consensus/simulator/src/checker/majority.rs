@@ -74,7 +74,7 @@ mod tests {
                 environment: EnvironmentId(B256::ZERO),
                 author: Address::repeat_byte(author),
                 term,
-                body: Body::Appended { head: 0, accepted: block },
+                body: Body::Appended { head: 0, accepted: block, refused: B256::ZERO },
             };
             assert!(majorities.said(&message, |_| None).is_ok());
             majorities.decided(1, block, &voters).is_ok()

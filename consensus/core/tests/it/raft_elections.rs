@@ -1,0 +1,476 @@
+//! One test for each rule of elections, of voters without memory, and of members.
+
+use crate::raft_bench::{Bench, answer, build_request, executes, said};
+use alloy_primitives::{Address, B256};
+use entente_chain::{RecoveredBlock, extra_data::raft::RaftExtra, transition::Transition};
+use entente_consensus::{
+    Action, Engine, Input, Operation,
+    engine::MemberChange,
+    raft::{Body, Position},
+};
+
+const fn ask(proposed: u64, height: u64, term: u64) -> Body {
+    let position = Position { height, term };
+    Body::AskVote { position, proposed, transfer: false, trial: false }
+}
+
+fn trial(asked: &Body) -> Body {
+    let Body::AskVote { position, proposed, transfer, .. } = asked.clone() else {
+        panic!("a question for a vote")
+    };
+    Body::AskVote { position, proposed, transfer, trial: true }
+}
+
+/// Whether the engine gave its vote; `None`: it did not answer.
+fn granted(actions: &[Action]) -> Option<bool> {
+    said(actions).into_iter().find_map(|(_, body)| match body {
+        Body::Vote { granted, .. } => Some(granted),
+        _ => None,
+    })
+}
+
+/// Questions for votes: `(term, proposed, trial)`.
+fn sought(actions: &[Action]) -> Vec<(u64, u64, bool)> {
+    let question = |(term, body)| match body {
+        Body::AskVote { proposed, trial, .. } => Some((term, proposed, trial)),
+        _ => None,
+    };
+    said(actions).into_iter().filter_map(question).collect()
+}
+
+/// A follower in term 1 that accepted a block at height 1.
+fn accepted(bench: &mut Bench) -> RecoveredBlock {
+    let block = bench.block(1, 1, 1);
+    bench.say(1, 1, bench.append(Some(block.clone())));
+    bench.executed(&block);
+    bench.now += 10_000;
+    block
+}
+
+#[test]
+fn a_vote_is_durable_and_given_once_a_term() {
+    let mut bench = Bench::new(3, 3);
+    let done = bench.say(1, 1, ask(1, 1, 0));
+    assert!(done.persisted, "S6: durable before it is said");
+    assert_eq!(granted(&done.actions), Some(true));
+    assert_eq!(granted(&bench.say(2, 1, ask(1, 1, 0)).actions), Some(false));
+    assert_eq!(granted(&bench.say(1, 1, ask(1, 1, 0)).actions), Some(true), "asked again");
+    bench.restart();
+    assert_eq!(granted(&bench.say(2, 1, ask(1, 1, 0)).actions), Some(false));
+    assert_eq!(granted(&bench.say(1, 1, ask(1, 1, 0)).actions), Some(true));
+    assert_eq!(granted(&bench.say(2, 2, ask(2, 1, 0)).actions), Some(true), "another term");
+}
+
+/// R3. Compared by height first: see `a_block_of_a_lost_leader_never_replaces_a_committed_one`.
+#[test]
+fn no_vote_goes_to_a_position_behind_ours() {
+    for (height, term, expected) in [(1, 0, false), (1, 1, true), (1, 2, true), (2, 0, true)] {
+        let mut bench = Bench::new(3, 3);
+        accepted(&mut bench);
+        let asked = ask(5, height, term);
+        assert_eq!(granted(&bench.say(2, 1, trial(&asked)).actions), Some(expected));
+        assert_eq!(granted(&bench.say(2, 5, asked).actions), Some(expected), "{height} {term}");
+    }
+    for (term, expected) in [(1, false), (9, false)] {
+        let mut bench = Bench::new(3, 3);
+        let block = accepted(&mut bench);
+        bench.committed(&block);
+        let asked = ask(10, 1, term);
+        assert_eq!(granted(&bench.say(2, 9, asked).actions), Some(expected), "it is committed");
+    }
+}
+
+/// Ongaro 4.2.3: a member that hears the leader votes for nobody else, and keeps its term.
+#[test]
+fn nobody_votes_while_a_leader_is_heard() {
+    let mut bench = Bench::new(3, 3);
+    bench.say(1, 1, bench.append(None));
+    bench.now += 400;
+    let asked = ask(9, 9, 9);
+    assert_eq!(granted(&bench.say(2, 1, trial(&asked)).actions), Some(false));
+    assert_eq!(granted(&bench.say(2, 9, asked.clone()).actions), Some(false));
+    assert_eq!(bench.term(), 1);
+    let Body::AskVote { position, proposed, trial, .. } = asked else { panic!("a question") };
+    let transfer = Body::AskVote { position, proposed, transfer: true, trial };
+    assert_eq!(granted(&bench.say(2, 9, transfer).actions), Some(true), "the leader wants it");
+}
+
+/// Ongaro 9.6: a trial changes nothing.
+#[test]
+fn a_trial_binds_nobody() {
+    let mut bench = Bench::new(3, 3);
+    let done = bench.say(1, 0, trial(&ask(7, 1, 0)));
+    assert_eq!(granted(&done.actions), Some(true));
+    assert!(!done.persisted);
+    assert_eq!(bench.term(), 0);
+    assert_eq!(granted(&bench.say(2, 0, trial(&ask(7, 1, 0))).actions), Some(true));
+}
+
+#[test]
+fn a_node_that_was_cut_off_comes_back_in_its_old_term() {
+    let mut bench = Bench::new(3, 3);
+    bench.say(1, 3, bench.append(None));
+    let asked = sought(&bench.sleep_for(20_000));
+    assert!(asked.len() > 10 && asked.iter().all(|asked| *asked == (3, 4, true)), "{asked:?}");
+}
+
+#[test]
+fn a_majority_of_trials_and_then_of_votes_makes_a_leader() {
+    let mut bench = Bench::new(5, 5);
+    assert_eq!(sought(&bench.sleep().actions), vec![(0, 1, true); 4]);
+    let vote = |trial| Body::Vote { proposed: 1, granted: true, trial };
+    assert!(sought(&bench.say(1, 0, vote(true)).actions).is_empty());
+    assert!(sought(&bench.say(1, 0, vote(true)).actions).is_empty(), "the same voter again");
+    let done = bench.say(2, 0, vote(true));
+    assert!(done.persisted, "S6: our own vote is durable before it is sought");
+    assert_eq!(sought(&done.actions), vec![(1, 1, false); 4]);
+    bench.say(1, 1, vote(false));
+    bench.say(3, 1, Body::Vote { proposed: 1, granted: false, trial: false });
+    bench.say(3, 1, vote(true));
+    assert_eq!(bench.role(), "candidate", "two votes, and one for another question");
+    bench.say(4, 1, vote(false));
+    assert_eq!(bench.role(), "leader");
+}
+
+/// Those who gave their votes knew the candidate at another height, where others may count.
+#[test]
+fn a_candidate_begins_again_when_the_chain_moves() {
+    let mut bench = Bench::new(3, 3);
+    bench.sleep();
+    bench.say(1, 0, Body::Vote { proposed: 1, granted: true, trial: true });
+    assert_eq!(bench.role(), "candidate");
+    let block = bench.block(1, 1, 1);
+    bench.committed(&block);
+    bench.say(1, 1, Body::Vote { proposed: 1, granted: true, trial: false });
+    assert_eq!(bench.role(), "voter");
+}
+
+/// 6.2: a leader that a majority does not answer steps down within an election timeout.
+#[test]
+fn a_leader_that_nobody_answers_steps_down() {
+    let mut bench = Bench::leading(3, 3);
+    bench.now += 900;
+    bench.sleep();
+    assert_eq!(bench.role(), "leader");
+    bench.say(1, 1, answer(0, B256::ZERO));
+    bench.sleep_for(900);
+    assert_eq!(bench.role(), "leader", "one of two others answered");
+    bench.sleep_for(200);
+    assert_ne!(bench.role(), "leader");
+}
+
+#[test]
+fn a_later_term_makes_a_leader_follow() {
+    let mut bench = Bench::leading(3, 3);
+    bench.say(1, 4, answer(0, B256::ZERO));
+    assert_eq!((bench.role(), bench.term()), ("voter", 4));
+}
+
+/// What a leader did not decide itself is tied to nothing: somebody else leads.
+#[test]
+fn a_leader_that_the_chain_overtook_steps_down() {
+    let mut bench = Bench::leading(3, 3);
+    let block = bench.block(1, 1, 1);
+    bench.committed(&block);
+    assert_eq!(bench.role(), "voter");
+}
+
+/// A transition names other voters: their majorities share nobody with ours.
+#[test]
+fn leadership_ends_where_majorities_are_not_shared() {
+    let keys = Bench::blank(5, 3).keys;
+    let named = [0, 3, 4].map(|index: usize| keys[index].address());
+    let validators = Some(named.to_vec());
+    let transition = Transition { block: 2, validators, ..Transition::default() };
+    let mut bench = Bench::on(5, 3, vec![transition]);
+    for voter in [1, 2] {
+        let nonce = bench.nonce();
+        let position = Position { height: 1, term: 0 };
+        bench.say(voter, 0, Body::Recovered { nonce, position, block: None });
+    }
+    bench.sleep();
+    bench.say(1, 0, Body::Vote { proposed: 1, granted: true, trial: true });
+    bench.say(1, 1, Body::Vote { proposed: 1, granted: true, trial: false });
+    let done = bench.step(Input::TransactionsWaiting(true));
+    let sent = said(&bench.built(&done.actions, 1, true).actions);
+    let Some((_, Body::Append { block: Some(block), .. })) = sent.first() else { panic!("sent") };
+    bench.say(1, 1, answer(0, block.hash()));
+    bench.committed(block);
+    assert_eq!(bench.role(), "voter", "it decided the block, and has to be elected again");
+}
+
+#[test]
+fn leadership_is_handed_over_when_the_other_has_all() {
+    let mut bench = Bench::leading(3, 3);
+    let to = bench.address(2);
+    let waits = bench.step(Input::Operator(Operation::TransferLeadership { to }));
+    assert!(said(&waits.actions).iter().any(|(_, body)| *body == Body::TimeoutNow));
+    let done = bench.step(Input::TransactionsWaiting(true));
+    assert!(build_request(&done.actions).is_none(), "nothing is built meanwhile");
+    assert!(build_request(&bench.sleep_for(900)).is_none());
+    bench.say(1, 1, answer(0, B256::ZERO));
+    assert!(build_request(&bench.sleep_for(300)).is_some(), "it was not taken over in time");
+}
+
+#[test]
+fn a_voter_takes_over_at_once_when_its_leader_says_so() {
+    let mut bench = Bench::new(3, 3);
+    bench.say(1, 1, bench.append(None));
+    assert!(sought(&bench.say(2, 1, Body::TimeoutNow).actions).is_empty(), "not its leader");
+    let done = bench.say(1, 1, Body::TimeoutNow);
+    assert_eq!(sought(&done.actions), vec![(2, 2, false); 2]);
+    let Some((_, Body::AskVote { transfer, .. })) = said(&done.actions).first().cloned() else {
+        panic!("a question")
+    };
+    assert!(transfer);
+}
+
+/// It may have voted and accepted, and forgotten.
+#[test]
+fn a_voter_without_memory_promises_nothing_until_all_others_answered() {
+    let mut bench = Bench::blank(3, 3);
+    let nonce = bench.nonce();
+    assert!(sought(&bench.sleep_for(5_000)).is_empty(), "it does not campaign");
+    let done = bench.say(1, 1, bench.append(Some(bench.block(1, 1, 1))));
+    assert!(done.actions.is_empty() && !done.persisted, "it accepts nothing");
+    assert_eq!(granted(&bench.say(1, 7, ask(7, 1, 0)).actions), None);
+    assert_eq!(granted(&bench.say(1, 0, trial(&ask(7, 1, 0))).actions), None);
+    let recovered = |nonce, term| {
+        let position = Position { height: 1, term };
+        Body::Recovered { nonce, position, block: None }
+    };
+    bench.say(1, 4, recovered(nonce, 0));
+    bench.say(2, 4, recovered(nonce.wrapping_add(1), 0));
+    assert_eq!(bench.role(), "blank", "an answer to an earlier life does not count");
+    let missing = bench.address(2).to_string();
+    assert!(bench.phase().contains(&missing), "{}", bench.phase());
+    let done = bench.say(2, 6, recovered(nonce, 0));
+    assert!(done.persisted);
+    assert_eq!((bench.role(), bench.term()), ("voter", 6));
+    assert_eq!(granted(&bench.say(1, 6, ask(6, 9, 0)).actions), Some(false), "used up");
+    bench.restart();
+    assert_eq!(granted(&bench.say(1, 6, ask(6, 9, 0)).actions), Some(false));
+}
+
+/// The block may be committed with the help of what was forgotten.
+#[test]
+fn a_voter_without_memory_takes_the_accepted_block_over() {
+    let mut bench = Bench::blank(3, 3);
+    let nonce = bench.nonce();
+    let (old, new) = (bench.block(1, 1, 1), bench.block(2, 2, 2));
+    let recovered = |term, block: &RecoveredBlock| {
+        let position = Position { height: 1, term };
+        Body::Recovered { nonce, position, block: Some(block.clone()) }
+    };
+    bench.say(1, 3, recovered(1, &old));
+    let done = bench.say(2, 3, recovered(2, &new));
+    assert_eq!(executes(&done.actions), [new.hash()]);
+    assert_eq!(bench.role(), "blank");
+    let done = bench.executed(&new);
+    assert!(done.persisted);
+    assert_eq!(bench.role(), "voter");
+    assert_eq!(granted(&bench.say(1, 9, ask(9, 1, 1)).actions), Some(false));
+    assert_eq!(granted(&bench.say(1, 9, ask(9, 1, 2)).actions), Some(true));
+}
+
+#[test]
+fn a_voter_without_memory_catches_up_before_it_votes() {
+    let mut bench = Bench::blank(3, 3);
+    let nonce = bench.nonce();
+    for voter in [1, 2] {
+        let position = Position { height: 2, term: 0 };
+        bench.say(voter, 1, Body::Recovered { nonce, position, block: None });
+    }
+    assert_eq!(bench.role(), "blank");
+    let block = bench.block(1, 1, 1);
+    assert!(bench.committed(&block).persisted);
+    assert_eq!(bench.role(), "voter");
+}
+
+/// If the block is committed, the voter that it adds decides with those who know.
+#[test]
+fn a_voter_that_the_newest_block_adds_is_asked_as_well() {
+    let mut bench = Bench::blank(4, 3);
+    let nonce = bench.nonce();
+    let added = bench.address(3);
+    let block = bench.block_with(1, 1, 1, Some((MemberChange::AddVoter, added)));
+    let recovered = |term, block: Option<&RecoveredBlock>| {
+        let position = Position { height: 1, term };
+        Body::Recovered { nonce, position, block: block.cloned() }
+    };
+    bench.say(3, 9, recovered(0, None));
+    assert_eq!(bench.term(), 0, "nobody asked it yet");
+    bench.say(1, 1, recovered(1, Some(&block)));
+    bench.say(2, 1, recovered(0, None));
+    assert_eq!(bench.role(), "blank");
+    assert!(bench.phase().contains(&added.to_string()), "{}", bench.phase());
+    let done = bench.say(3, 5, recovered(0, None));
+    assert_eq!(executes(&done.actions), [block.hash()]);
+    bench.executed(&block);
+    assert_eq!((bench.role(), bench.term()), ("voter", 5));
+}
+
+#[test]
+fn a_voter_without_memory_answers_others() {
+    let mut bench = Bench::blank(3, 3);
+    let done = bench.say(1, 0, Body::Recover { nonce: 5, head: 0 });
+    let position = Position { height: 1, term: 0 };
+    assert_eq!(said(&done.actions), [(0, Body::Recovered { nonce: 5, position, block: None })]);
+}
+
+/// The block goes along only if the asker can execute it.
+#[test]
+fn an_answer_carries_the_block_above_the_askers_head() {
+    let mut bench = Bench::new(3, 3);
+    let block = accepted(&mut bench);
+    let position = Position { height: 1, term: 1 };
+    for (head, carried) in [(0, Some(block)), (5, None)] {
+        let done = bench.say(1, 0, Body::Recover { nonce: 5, head });
+        let recovered = Body::Recovered { nonce: 5, position, block: carried };
+        assert_eq!(said(&done.actions).first(), Some(&(1, recovered)));
+    }
+}
+
+/// A genesis with one voter may be an old one: the cluster may have grown since.
+#[test]
+fn an_only_voter_without_memory_waits_for_peers_that_know_more() {
+    let mut bench = Bench::blank(2, 1);
+    bench.sleep_for(900);
+    assert_eq!(bench.role(), "blank");
+    bench.sleep_for(200);
+    assert_eq!(bench.role(), "leader");
+    let mut bench = Bench::blank(2, 1);
+    let node = crate::ibft_world::id(1);
+    bench.step(Input::PeerHead { node, number: 3, hash: B256::ZERO });
+    bench.sleep_for(5_000);
+    assert_eq!(bench.role(), "blank");
+    bench.step(Input::Peer { node, validator: None, connected: false });
+    bench.sleep_for(5_000);
+    assert_eq!(bench.role(), "leader");
+}
+
+fn change_of(actions: &[Action]) -> Option<(MemberChange, Address)> {
+    let (_, attributes) = build_request(actions)?;
+    let extra = RaftExtra::decode(&attributes.extra_data).expect("extraData of Raft");
+    extra.term.expect("a term").change
+}
+
+fn operate(bench: &mut Bench, change: MemberChange, member: Address) -> Vec<Action> {
+    let actions = bench.step(Input::Operator(Operation::ChangeMember { member, change })).actions;
+    // The others go on answering.
+    let mut all = actions;
+    for node in 1..bench.keys.len() {
+        all.extend(bench.say(node, 1, answer(0, B256::ZERO)).actions);
+    }
+    all
+}
+
+#[test]
+fn a_change_of_members_is_a_block_even_if_nothing_waits() {
+    let mut bench = Bench::leading(4, 3);
+    let member = bench.address(3);
+    let actions = operate(&mut bench, MemberChange::AddVoter, member);
+    assert_eq!(change_of(&actions), Some((MemberChange::AddVoter, member)));
+    let done = bench.built(&actions, 1, false);
+    let sent = said(&done.actions);
+    let Some((_, Body::Append { block: Some(block), .. })) = sent.first() else { panic!("sent") };
+    bench.say(1, 1, answer(0, block.hash()));
+    bench.committed(block);
+    assert_eq!(bench.position.next.len(), 4);
+    assert!(build_request(&bench.sleep_for(50)).is_none(), "once");
+}
+
+#[test]
+fn a_change_that_does_not_fit_is_dropped() {
+    let mut bench = Bench::leading(3, 3);
+    let (voter, stranger) = (bench.address(1), Address::repeat_byte(9));
+    for (change, member) in [
+        (MemberChange::AddVoter, voter),
+        (MemberChange::AddLearner, voter),
+        (MemberChange::Promote, voter),
+        (MemberChange::Promote, stranger),
+        (MemberChange::Remove, stranger),
+    ] {
+        let actions = operate(&mut bench, change, member);
+        assert!(build_request(&actions).is_none(), "{change:?}");
+    }
+    let mut alone = Bench::blank(2, 1);
+    alone.sleep_for(2_000);
+    let own = alone.address(0);
+    let change = MemberChange::Remove;
+    alone.step(Input::Operator(Operation::ChangeMember { member: own, change }));
+    assert!(build_request(&alone.sleep_for(1_000)).is_none(), "the last voter stays");
+}
+
+/// A new voter raises the majority, and counts only once it has heard all others.
+#[test]
+fn no_voter_is_added_while_another_is_away() {
+    let mut bench = Bench::leading(4, 3);
+    let member = bench.address(3);
+    let answering = |bench: &mut Bench, voters: &[usize]| {
+        let mut actions = Vec::new();
+        for _ in 0..15 {
+            for voter in voters {
+                actions.extend(bench.say(*voter, 1, answer(0, B256::ZERO)).actions);
+            }
+            actions.extend(bench.sleep_for(100));
+        }
+        actions
+    };
+    answering(&mut bench, &[1]);
+    let change = MemberChange::AddVoter;
+    bench.step(Input::Operator(Operation::ChangeMember { member, change }));
+    assert!(build_request(&answering(&mut bench, &[1])).is_none());
+    assert!(bench.phase().contains("waiting for voters"), "{}", bench.phase());
+    // But the one that is away can be removed.
+    let (away, change) = (bench.address(2), MemberChange::Remove);
+    let done = bench.step(Input::Operator(Operation::ChangeMember { member: away, change }));
+    assert_eq!(change_of(&done.actions), Some((MemberChange::Remove, away)));
+}
+
+#[test]
+fn nobody_is_removed_without_whom_there_is_no_majority() {
+    let mut bench = Bench::leading(3, 3);
+    for _ in 0..15 {
+        bench.say(1, 1, answer(0, B256::ZERO));
+        bench.sleep_for(100);
+    }
+    let (member, change) = (bench.address(1), MemberChange::Remove);
+    let done = bench.step(Input::Operator(Operation::ChangeMember { member, change }));
+    assert!(build_request(&done.actions).is_none());
+    let _waiting = bench.sleep_for(5_000);
+}
+
+#[test]
+fn a_follower_passes_changes_on_to_its_leader_and_waits_for_one() {
+    let mut bench = Bench::new(4, 3);
+    let (member, change) = (bench.address(3), MemberChange::AddLearner);
+    let wish = Body::Change { member, change };
+    let done = bench.step(Input::Operator(Operation::ChangeMember { member, change }));
+    assert!(said(&done.actions).is_empty(), "there is no leader");
+    let done = bench.say(1, 1, bench.append(None));
+    assert!(said(&done.actions).contains(&(1, wish.clone())));
+    let done = bench.say(1, 1, bench.append(None));
+    assert!(!said(&done.actions).contains(&(1, wish.clone())), "once");
+    let done = bench.say(2, 2, bench.append(None));
+    assert!(said(&done.actions).contains(&(2, wish.clone())), "another leader");
+    bench.now += 10_000;
+    bench.step(Input::Wake);
+    let done = bench.say(1, 3, bench.append(None));
+    assert!(!said(&done.actions).contains(&(3, wish)), "it waited long enough");
+}
+
+#[test]
+fn a_leader_that_removes_itself_steps_down_when_that_is_committed() {
+    let mut bench = Bench::leading(3, 3);
+    let own = bench.address(0);
+    let actions = operate(&mut bench, MemberChange::Remove, own);
+    let sent = said(&bench.built(&actions, 1, false).actions);
+    let Some((_, Body::Append { block: Some(block), .. })) = sent.first() else { panic!("sent") };
+    bench.say(1, 1, answer(0, block.hash()));
+    assert_eq!(bench.role(), "leader");
+    bench.committed(block);
+    assert_eq!(bench.role(), "follower");
+    assert_eq!(bench.position.next.len(), 2);
+    assert_eq!(bench.engine.next_deadline(), None, "it has nothing to wait for");
+}
