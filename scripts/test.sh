@@ -25,4 +25,21 @@ part lints cargo clippy --release --locked --workspace --all-targets -- -D warni
 part build cargo test --release --locked --workspace --no-run
 part tests cargo test --release --locked --workspace
 
+# Breadth: hashes in the place of seals and execution. A build of its own, without the node.
+simulate() {
+  cargo build --release --locked --package entente-simulator --features fast
+  for engine in ibft raft clique switch; do
+    "${CARGO_TARGET_DIR:-target}/release/entente-simulator" --engine "$engine" --seeds 0..1000
+  done
+}
+# Depth: real signatures and revm.
+simulate_fully() {
+  cargo build --release --locked --workspace
+  for engine in ibft raft clique switch; do
+    "${CARGO_TARGET_DIR:-target}/release/entente-simulator" --engine "$engine" --profile full --seeds 0..50
+  done
+}
+part depth simulate_fully
+part seeds simulate
+
 printf '%s%-8s %s\n' "$report" total "$(minutes $((SECONDS - started)))"

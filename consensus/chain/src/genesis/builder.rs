@@ -138,6 +138,8 @@ impl GenesisBuilder {
             EngineKind::Clique => {
                 set("period", json!(seconds));
                 set("epoch", json!(30_000));
+                // Branches of equal weight must not wait for each other (go-ethereum#18402).
+                set("eip3436", json!(true));
             }
             EngineKind::Qbft | EngineKind::Istanbul => {
                 set("epochlength", json!(30_000));

@@ -5,7 +5,7 @@ use super::fork_choice::{Weight, is_better};
 use crate::{engine::ChainPosition, rules::HeaderRules};
 use alloy_primitives::{Address, B256};
 use entente_chain::{BlockNumber, RecoveredBlock, limits::REORGANISATION_BLOCKS_MAX};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Blocks in the tree, canonical ones included.
 const BLOCKS_MAX: usize = 1024;
@@ -38,14 +38,14 @@ pub(super) enum Placed {
 pub(super) struct Tree {
     nodes: BTreeMap<B256, Node>,
     head: B256,
-    bad: BTreeMap<BlockNumber, B256>,
+    bad: BTreeSet<(BlockNumber, B256)>,
     body_bytes: usize,
 }
 
 impl Tree {
     pub(super) fn new(position: ChainPosition, ancestors: Vec<ChainPosition>) -> Self {
         let head = position.head.hash();
-        let mut tree = Self { nodes: BTreeMap::new(), head, bad: BTreeMap::new(), body_bytes: 0 };
+        let mut tree = Self { nodes: BTreeMap::new(), head, bad: BTreeSet::new(), body_bytes: 0 };
         for position in ancestors.into_iter().chain([position]) {
             tree.insert(position, Address::ZERO, None);
         }
@@ -72,7 +72,7 @@ impl Tree {
     }
 
     pub(super) fn contains(&self, hash: B256) -> bool {
-        self.nodes.contains_key(&hash) || self.bad.values().any(|bad| *bad == hash)
+        self.nodes.contains_key(&hash) || self.bad.iter().any(|(_, bad)| *bad == hash)
     }
 
     /// Whether a body is missing that a better branch would need.
@@ -118,7 +118,7 @@ impl Tree {
     /// Whether a block may be put in.
     pub(super) fn may_place(&self, block: &RecoveredBlock) -> Placed {
         let (hash, parent) = (block.hash(), block.header.parent_hash);
-        if self.bad.values().any(|bad| *bad == hash || *bad == parent) {
+        if self.bad.iter().any(|(_, bad)| *bad == hash || *bad == parent) {
             return Placed::Refused;
         }
         if block.header.number <= self.floor() {
@@ -155,7 +155,7 @@ impl Tree {
             });
             bad.extend(children.map(|node| node.position.head.hash()));
         }
-        self.bad.insert(number, hash);
+        self.bad.insert((number, hash));
         if self.bad.len() > BAD_MAX {
             self.bad.pop_first();
         }

@@ -66,7 +66,8 @@ impl Blank {
     fn taken_over(&self) -> Option<&Accepted> {
         let target = self.target();
         self.farthest.as_ref().filter(|accepted| {
-            (accepted.block.header.number, accepted.term) == (target.height, target.term)
+            // Its holder may have proposed it again in a later term since it named its position.
+            accepted.block.header.number == target.height && accepted.term >= target.term
         })
     }
 
@@ -261,7 +262,8 @@ impl Raft {
     fn begin_to_vote(&mut self, now: Now, out: &mut Step) {
         let Some(blank) = self.blank.take() else { return };
         let heard = blank.answers.values().map(|(term, _)| *term).max().unwrap_or(0);
-        self.durable.term = self.durable.term.max(heard);
+        let accepted = self.durable.accepted.as_ref().map_or(0, |accepted| accepted.term);
+        self.durable.term = self.durable.term.max(heard).max(accepted);
         // Whatever vote we had in that term is used up.
         self.durable.voted_for = self.own_address();
         self.persist(out);

@@ -1,6 +1,6 @@
 //! One test for each rule of following, leading and deciding.
 
-use crate::raft_bench::{Bench, adopts, answer, build_request, executes, reports, said, sealed};
+use crate::raft_bench::{Bench, adopts, answer, executes, reports, said};
 use alloy_primitives::B256;
 use entente_chain::RecoveredBlock;
 use entente_consensus::{
@@ -329,84 +329,4 @@ fn a_block_is_accepted_again_without_execution() {
     let done = bench.say(2, 2, bench.append(Some(block.clone())));
     assert!(executes(&done.actions).is_empty() && done.persisted);
     assert_eq!(answered(&done.actions), [(2, block.hash(), B256::ZERO)]);
-}
-
-/// R8: nothing is built on a block that is not committed, nor before the head was stored.
-#[test]
-fn a_leader_builds_one_block_at_a_time() {
-    let mut bench = Bench::leading(3, 3);
-    let done = bench.step(Input::TransactionsWaiting(true));
-    let done = bench.built(&done.actions, 1, true);
-    let sent = said(&done.actions);
-    let Some((_, Body::Append { block: Some(block), .. })) = sent.first() else { panic!("sent") };
-    assert!(build_request(&bench.sleep_for(300)).is_none(), "one is in flight");
-    let done = bench.say(1, 1, answer(0, block.hash()));
-    assert!(build_request(&done.actions).is_none(), "it is being stored");
-    assert!(build_request(&bench.sleep_for(50)).is_none());
-    let mut actions = bench.committed(block).actions;
-    actions.extend(bench.sleep_for(10));
-    assert!(build_request(&actions).is_some());
-}
-
-/// On demand: no block without transactions, and none for transactions that went elsewhere.
-#[test]
-fn an_empty_block_that_nobody_asked_for_is_dropped() {
-    let mut bench = Bench::leading(3, 3);
-    assert!(build_request(&bench.sleep_for(500)).is_none(), "nothing waits");
-    let done = bench.step(Input::TransactionsWaiting(true));
-    let done = bench.built(&done.actions, 1, false);
-    assert!(said(&done.actions).is_empty() && !done.persisted);
-    assert!(build_request(&bench.sleep_for(40)).is_none(), "not at once");
-    assert!(build_request(&bench.sleep_for(60)).is_some(), "they may be executable by now");
-}
-
-#[test]
-fn a_block_that_was_built_for_an_earlier_term_is_dropped() {
-    let mut bench = Bench::leading(3, 3);
-    let asked = bench.step(Input::TransactionsWaiting(true));
-    bench.say(1, 2, bench.append(None));
-    let done = bench.built(&asked.actions, 1, true);
-    assert!(said(&done.actions).is_empty() && !done.persisted);
-}
-
-#[test]
-fn the_block_in_flight_goes_again_to_those_that_lack_it() {
-    let mut bench = Bench::leading(3, 3);
-    let done = bench.step(Input::TransactionsWaiting(true));
-    bench.built(&done.actions, 1, true);
-    let carried = |actions: &[Action]| {
-        let said = said(actions).into_iter();
-        said.filter(|(_, body)| matches!(body, Body::Append { block: Some(_), .. })).count()
-    };
-    assert_eq!(carried(&bench.sleep_for(400)), 0, "heartbeats do not carry it");
-    bench.say(1, 1, answer(0, B256::ZERO));
-    bench.say(2, 1, answer(0, B256::ZERO));
-    assert_eq!(carried(&bench.sleep_for(200)), 2);
-}
-
-/// quorum#115: a block that others refuse must not stop the chain.
-#[test]
-fn a_leader_whose_block_is_refused_gives_way() {
-    let mut bench = Bench::leading(3, 3);
-    let done = bench.step(Input::TransactionsWaiting(true));
-    let done = bench.built(&done.actions, 1, true);
-    let sent = said(&done.actions);
-    let Some((_, Body::Append { block: Some(block), .. })) = sent.first() else { panic!("sent") };
-    let (head, accepted, refused) = (0, B256::ZERO, block.hash());
-    bench.say(1, 1, Body::Appended { head, accepted, refused });
-    assert_eq!(bench.role(), "leader", "one of two others may still accept");
-    bench.say(2, 1, Body::Appended { head, accepted, refused });
-    assert_eq!(bench.role(), "voter");
-    let sought = said(&bench.sleep_for(4_000));
-    assert!(sought.is_empty(), "it lets others lead: {sought:?}");
-}
-
-/// A leader whose seal is another member's is refused before anything else is looked at.
-#[test]
-fn a_carried_block_is_sealed_by_its_coinbase() {
-    let bench = Bench::new(3, 3);
-    let block = sealed(&bench.block(1, 1, 1), &bench.keys[2]);
-    let frame = bench.frame(1, 1, bench.append(Some(block)));
-    let refused = bench.admit(&frame).expect_err("a stranger's seal").to_string();
-    assert!(refused.contains("seal was made by"), "{refused}");
 }

@@ -71,7 +71,11 @@ impl Said {
         let mut locked = self
             .commits
             .iter()
-            .filter(|(_, who)| who.len().saturating_add(doubtful) >= voters.quorum)
+            // Who lost its memory since is counted once, as doubtful.
+            .filter(|(_, who)| {
+                let sure = who.difference(voters.unreliable).count();
+                sure.saturating_add(doubtful) >= voters.quorum
+            })
             .map(|(block, _)| *block);
         locked.find_map(|(round, digest)| {
             let later =

@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 pub(super) struct Majorities {
     accepted: BTreeMap<(B256, u64), BTreeSet<Address>>,
+    /// The term in which a majority had accepted each height's block.
+    terms: BTreeMap<BlockNumber, u64>,
 }
 
 impl Majorities {
@@ -28,7 +30,9 @@ impl Majorities {
             // A leader accepts what it proposes before it says so.
             Body::Append { block: Some(block), .. } => {
                 let (number, hash) = (block.header.number, block.hash());
-                if decided(number).is_some_and(|decided| decided != hash) {
+                // A leader that was cut off does not know of later terms: its block leads nowhere.
+                let late = self.terms.get(&number).is_some_and(|decided| term > *decided);
+                if late && decided(number).is_some_and(|decided| decided != hash) {
                     let what =
                         format!("{author} proposes another block at decided height {number}");
                     return finding("R3", what);
@@ -42,7 +46,7 @@ impl Majorities {
 
     /// A block became canonical for the first time.
     pub(super) fn decided(
-        &self,
+        &mut self,
         number: BlockNumber,
         hash: B256,
         voters: &BTreeSet<Address>,
@@ -50,8 +54,10 @@ impl Majorities {
         // A single voter tells nobody.
         let majority = voters.len() / 2 + 1;
         let terms = self.accepted.range((hash, 0)..=(hash, u64::MAX));
-        let most = terms.map(|(_, who)| who.intersection(voters).count()).max().unwrap_or(0);
+        let counts = terms.map(|((_, term), who)| (who.intersection(voters).count(), *term));
+        let (most, term) = counts.max().unwrap_or((0, 0));
         if most >= majority || voters.len() == 1 {
+            self.terms.entry(number).or_insert(term);
             return Ok(());
         }
         let what = format!("block {number} is canonical with {most} of {} voters", voters.len());

@@ -3,7 +3,7 @@
 use super::{Event, World};
 use crate::{Engine, scenario::Weather};
 use entente_chain::spec::EngineKind;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Blocks beyond the highest head that every node must reach.
 const BLOCKS: u64 = 3;
@@ -77,7 +77,11 @@ impl World {
             });
             heads.all(|head| head >= target)
         };
-        if !self.run_until(until, there) && self.failure.is_none() {
+        let came = self.run_until(until, there);
+        if !came && self.failure.is_none() && self.is_tied() {
+            // go-ethereum#18402: without EIP-3436 branches of one weight may wait for each other.
+            self.coverage.saw("branches of equal weight stand still without EIP-3436");
+        } else if !came && self.failure.is_none() {
             let phases: Vec<String> = (0..self.nodes.len())
                 .map(|node| match &self.nodes[node].process {
                     Some(process) => {
@@ -99,6 +103,18 @@ impl World {
         // Forks that are left must settle.
         let settle = if self.confirmation() > 0 { 12_000 } else { 500 };
         self.run(settle);
+    }
+
+    /// Whether honest nodes stand on different branches of one weight, and nothing tells these apart.
+    fn is_tied(&self) -> bool {
+        let honest = self.nodes.iter().filter(|node| node.behaviour.is_none());
+        let heads = honest.filter_map(|node| node.process.as_ref()).map(|process| {
+            let head = process.ledger.head();
+            (head.total_difficulty, head.header.hash())
+        });
+        let weights: BTreeSet<_> = heads.clone().map(|(weight, _)| weight).collect();
+        let hashes: BTreeSet<_> = heads.map(|(_, hash)| hash).collect();
+        !self.scenario.eip3436 && self.confirmation() > 0 && weights.len() == 1 && hashes.len() > 1
     }
 
     /// What must be true at the end: everything that was acknowledged is in every honest chain.

@@ -127,7 +127,8 @@ impl World {
         let Some(process) = &self.nodes[from].process else { return };
         let head = &process.position().head;
         let (number, hash) = (head.number, head.hash());
-        let delay = 1 + self.random.below(60);
+        // One stream per peer: what it says of its head keeps its order.
+        let delay = 25;
         let life = self.nodes[to].life;
         let input = Box::new(Input::PeerHead { node: node_id(from), number, hash });
         self.at(delay, Event::Input { node: to, life, input });

@@ -149,6 +149,7 @@ fn dependencies_point_one_way() {
                 "entente-storage",
             ],
         ),
+        ("consensus/simulator", &["tokio", "rocksdb", "libp2p", "entente-p2p", "entente-rpc"]),
         ("storage", &["tokio", "revm", "libp2p", "entente-consensus", "entente-evm"]),
         ("evm", &["rocksdb", "tokio", "libp2p"]),
         ("p2p", &["rocksdb", "revm", "entente-storage", "entente-consensus"]),
