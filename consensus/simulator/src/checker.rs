@@ -81,7 +81,7 @@ impl Checker {
             decided: BTreeMap::new(),
             after: BTreeMap::new(),
             leaders: BTreeMap::new(),
-            words: Words::default(),
+            words: Words::of_chain(engine == Engine::Switch),
             genesis: first,
             electorate: Electorate::new(first, validators),
             voters: BTreeMap::from([(1, validators.iter().copied().collect())]),

@@ -23,10 +23,16 @@ pub(super) struct Words {
     /// Clique: what a signer sealed at a height on a parent.
     seals: BTreeMap<(Address, B256), B256>,
     amnesiacs: BTreeSet<Address>,
+    /// The chain may leave a block below the one that is voted on.
+    parents_change: bool,
     heights: BTreeMap<BlockNumber, u64>,
 }
 
 impl Words {
+    pub(super) fn of_chain(parents_change: bool) -> Self {
+        Self { parents_change, ..Self::default() }
+    }
+
     pub(super) fn forgets(&mut self, who: Address) {
         self.amnesiacs.insert(who);
     }
@@ -71,6 +77,10 @@ impl Words {
             }
         };
         if liars.contains(&author) || self.amnesiacs.contains(&author) {
+            return Ok(());
+        }
+        // After a switch from Clique the block below may change, and with it what was prepared on it.
+        if self.parents_change && message.kind() == Kind::RoundChange {
             return Ok(());
         }
         let key = (author, message.kind(), view.height, view.round);

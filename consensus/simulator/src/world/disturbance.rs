@@ -3,7 +3,7 @@
 use super::{Event, World};
 use crate::{adversary::Behaviour, random::Random, scenario::Weather};
 use alloy_primitives::Address;
-use entente_chain::spec::EngineKind;
+use entente_chain::{ValidatorSet, spec::EngineKind};
 use entente_consensus::{Input, Operation, engine::MemberChange};
 
 impl World {
@@ -61,17 +61,21 @@ impl World {
     /// and at most as many as may be dishonest, dishonest ones included.
     fn lose_disk(&mut self, node: usize) {
         let wiped = self.nodes.iter().filter(|node| node.wiped).count();
+        // Who votes now, wherever anybody stands: votes may have changed that.
+        let own = self.nodes[node].key.address();
+        let sets = self.nodes.iter().filter_map(|node| node.process.as_ref());
+        let sets: Vec<_> = sets.map(|process| process.position().next.clone()).collect();
+        let smallest = sets.iter().map(ValidatorSet::len).min().unwrap_or(1);
+        let votes = sets.iter().any(|set| set.contains(own)) || sets.is_empty();
         let most = match self.genesis.spec.genesis_rules.engine {
-            EngineKind::Raft => self.scenario.validators.saturating_sub(1) / 2,
-            EngineKind::Clique => self.scenario.validators.saturating_sub(1) / 2,
-            _ => self.scenario.validators.saturating_sub(1) / 3,
+            EngineKind::Raft | EngineKind::Clique => smallest.saturating_sub(1) / 2,
+            _ => smallest.saturating_sub(1) / 3,
         };
         let amnesia = self.checker.amnesiacs();
-        let own = self.nodes[node].key.address();
         let allowed = wiped + self.scenario.dishonest < most
             && (amnesia.is_empty() || amnesia.contains(&own))
             && self.scenario.switch.is_none();
-        if allowed || node >= self.scenario.validators {
+        if allowed || !votes && node >= self.scenario.validators {
             self.wipe(node);
             let delay = 200 + self.random.below(5_000);
             self.at(delay, Event::Start { node });
