@@ -195,7 +195,8 @@ async fn everybody_hears_of_a_better_branch_in_order() {
         Input::Committed(position) => position.head.hash(),
         other => panic!("{other:?}"),
     });
-    assert_eq!(committed.collect::<Vec<_>>(), hashes);
+    // The engine sees one step, from head to head.
+    assert_eq!(committed.collect::<Vec<_>>(), hashes[2..]);
     let told = listeners.pool.try_iter().map(|command| match command {
         PoolCommand::Committed { block, returned } => {
             (block.hash(), returned.iter().map(|transaction| transaction.slot().1).collect())

@@ -9,6 +9,7 @@
 )]
 
 mod clients;
+mod engines;
 mod faults;
 mod goquorum;
 mod hostile;

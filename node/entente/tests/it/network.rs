@@ -51,20 +51,38 @@ impl Network {
 
     /// Starts a network of an engine and waits until it is ready.
     pub(crate) fn of(engine: &str, validators: u16, block_period: &str) -> Self {
+        Self::with_genesis(engine, validators, block_period, |_| {})
+    }
+
+    /// As [`of`](Self::of), with a genesis that was changed before the first start.
+    pub(crate) fn with_genesis(
+        engine: &str,
+        validators: u16,
+        block_period: &str,
+        change: impl FnOnce(&mut Value),
+    ) -> Self {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().expect("folder");
         let base_port = free_ports();
+        let net = folder.path().join("net");
+        let (count, port) = (validators.to_string(), base_port.to_string());
+        let command = |verb: &str| {
+            let mut command = Command::new(ENTENTE);
+            command.args(["testnet", verb, "--dir"]).arg(&net);
+            command.args(["--validators", &count, "--base-port", &port, "--engine", engine]);
+            command.args(["--block-period", block_period]).stdin(Stdio::null());
+            command
+        };
+        assert!(command("init").output().expect("entente runs").status.success());
+        let path = net.join("genesis.json");
+        let text = std::fs::read_to_string(&path).expect("genesis.json");
+        let mut genesis = serde_json::from_str(&text).expect("JSON");
+        change(&mut genesis);
+        std::fs::write(&path, genesis.to_string()).expect("genesis.json");
         let log = File::create(folder.path().join("up.log")).expect("log file");
-        let up = Command::new(ENTENTE)
-            .args(["testnet", "up", "--dir"])
-            .arg(folder.path().join("net"))
-            .args(["--validators", &validators.to_string()])
-            .args(["--base-port", &base_port.to_string()])
-            .args(["--block-period", block_period])
-            .args(["--engine", engine])
+        let up = command("up")
             .stdout(log.try_clone().expect("log file"))
             .stderr(log)
-            .stdin(Stdio::null())
             .spawn()
             .expect("entente starts");
         let restarted = (0..validators).map(|_| None).collect();
