@@ -51,12 +51,16 @@ fn too_small_quorums_are_found() {
         scenario.behaviour = Some(Behaviour::Twin);
         scenario.dishonest = 1;
     });
-    assert_eq!(checker, "S1");
+    assert!(["S1", "B3"].contains(&checker), "{checker}");
 }
 
 #[test]
 fn a_wiped_voter_that_votes_at_once_is_found() {
-    sabotaged(Engine::Raft, Sabotage::WipedVoterVotes, 400);
+    found(Engine::Raft, 600, |scenario| {
+        scenario.sabotage = Some(Sabotage::WipedVoterVotes);
+        scenario.validators = 3;
+        scenario.disturbances = 30;
+    });
 }
 
 /// quorum#299, #852: blocks made canonical before a majority has them.
