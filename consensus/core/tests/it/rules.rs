@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test says what went wrong by panicking")]
 
 mod breaches;
+mod clique_votes;
 mod ethereum;
 mod goquorum;
 mod goquorum_clique;
