@@ -32,14 +32,6 @@ simulate() {
     "${CARGO_TARGET_DIR:-target}/release/entente-simulator" --engine "$engine" --seeds 0..1000
   done
 }
-# Depth: real signatures and revm.
-simulate_fully() {
-  cargo build --release --locked --workspace
-  for engine in ibft raft clique switch; do
-    "${CARGO_TARGET_DIR:-target}/release/entente-simulator" --engine "$engine" --profile full --seeds 0..50
-  done
-}
-part depth simulate_fully
 part seeds simulate
 
 printf '%s%-8s %s\n' "$report" total "$(minutes $((SECONDS - started)))"
