@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 fn recover(criterion: &mut Criterion) {
     let signed = transfer(&signer(0), 0, Address::repeat_byte(9));
     criterion.bench_function("senders::recover/transactions=1", |bencher| {
-        bencher.iter(|| transaction::recover_sender(&signed));
+        bencher.iter(|| transaction::recover_sender(&signed, transaction::Signing::Ethereum));
     });
 }
 

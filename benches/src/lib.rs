@@ -8,6 +8,7 @@ use entente_chain::{
     RecoveredTransaction, TransactionEnvelope,
     genesis::{Genesis, GenesisBuilder},
     signer::SealSigner,
+    transaction::Signing,
 };
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -56,7 +57,7 @@ pub fn transfers(count: u32) -> Vec<Arc<RecoveredTransaction>> {
         .map(|index| {
             let to = Address::left_padding_from(&(index + 1_000_000).to_be_bytes());
             let signed = transfer(&signer(index), 0, to);
-            Arc::new(RecoveredTransaction::recover(signed).expect("signed"))
+            Arc::new(RecoveredTransaction::recover(signed, Signing::Ethereum).expect("signed"))
         })
         .collect()
 }

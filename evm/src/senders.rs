@@ -4,7 +4,8 @@
 use alloy_primitives::{B256, Bytes, keccak256};
 use entente_chain::{
     Block, BlockBody, RecoveredBlock, RecoveredTransaction, SealedHeader, TransactionEnvelope,
-    limits::TRANSACTION_BYTES_MAX, transaction::TransactionError,
+    limits::TRANSACTION_BYTES_MAX,
+    transaction::{Signing, TransactionError},
 };
 use lru::LruCache;
 use rayon::prelude::*;
@@ -32,15 +33,16 @@ pub struct SenderError {
 
 /// Recovered transactions by hash, least recently used out first.
 pub struct Senders {
+    signing: Signing,
     shards: Vec<Mutex<Shard>>,
 }
 
 impl Senders {
-    /// Keeps about `capacity` transactions.
+    /// Keeps about `capacity` transactions of a chain that signs them this way.
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize, signing: Signing) -> Self {
         let each = NonZeroUsize::new(capacity / SHARDS).unwrap_or(NonZeroUsize::MIN);
-        Self { shards: (0..SHARDS).map(|_| Mutex::new(LruCache::new(each))).collect() }
+        Self { signing, shards: (0..SHARDS).map(|_| Mutex::new(LruCache::new(each))).collect() }
     }
 
     /// The transaction with this hash, if it was recovered lately.
@@ -91,7 +93,7 @@ impl Senders {
         if let Some(known) = self.get(hash) {
             return Ok(known);
         }
-        let transaction = Arc::new(RecoveredTransaction::decode(encoded)?);
+        let transaction = Arc::new(RecoveredTransaction::decode(encoded, self.signing)?);
         self.keep(&transaction);
         Ok(transaction)
     }
@@ -115,7 +117,7 @@ impl Senders {
         if let Some(known) = self.get(*envelope.tx_hash()) {
             return Ok(known);
         }
-        let transaction = Arc::new(RecoveredTransaction::recover(envelope)?);
+        let transaction = Arc::new(RecoveredTransaction::recover(envelope, self.signing)?);
         self.keep(&transaction);
         Ok(transaction)
     }

@@ -11,6 +11,7 @@ pub mod genesis;
 pub mod header_hash;
 pub mod ids;
 pub mod limits;
+pub mod private;
 pub mod seal;
 pub mod signer;
 pub mod spec;

@@ -5,6 +5,7 @@ use crate::{
     BlockNumber,
     fork::{Fork, ForkSchedule},
     limits::TRANSACTION_BYTES_MAX,
+    transaction::Signing,
     transition::Transition,
 };
 use alloy_primitives::{Address, U256};
@@ -117,6 +118,10 @@ pub struct BlockRules {
     pub gas_price_enabled: bool,
     /// Gas limit that proposers move towards; `None`: keep the parent's.
     pub gas_limit_target: Option<u64>,
+    /// Privacy terms beyond the standard ones (GoQuorum's `privacyEnhancements`).
+    pub privacy_enhancements: bool,
+    /// Privacy marker transactions (GoQuorum's `privacyPrecompile`).
+    pub privacy_marker: bool,
     /// Quorum is ceil(2N/3) when true, 2F+1 when false.
     pub quorum_two_thirds: bool,
     /// Reward of a block in wei.
@@ -149,6 +154,8 @@ impl BlockRules {
             transaction_size_limit: TRANSACTION_BYTES_MAX,
             gas_price_enabled: true,
             gas_limit_target: None,
+            privacy_enhancements: false,
+            privacy_marker: false,
             quorum_two_thirds: true,
             block_reward: U256::ZERO,
             beneficiary: Beneficiary::Proposer,
@@ -174,7 +181,8 @@ pub(crate) const fn default_period_ms(engine: EngineKind) -> u64 {
 pub struct ChainSpec {
     /// EIP-155 chain id.
     pub chain_id: u64,
-    /// GoQuorum's network rules (`isQuorum`): gas limit bound of parent/4096, zero prices.
+    /// GoQuorum's network rules (`isQuorum`): gas limit bound of parent/4096, zero prices, private
+    /// transactions.
     pub is_quorum: bool,
     /// When forks begin.
     pub forks: ForkSchedule,
@@ -243,6 +251,12 @@ impl ChainSpec {
         rules
     }
 
+    /// What a v of 37 or 38 means: private transactions exist where `isQuorum` is true.
+    #[must_use]
+    pub const fn signing(&self) -> Signing {
+        if self.is_quorum { Signing::Quorum } else { Signing::Ethereum }
+    }
+
     /// How much a gas limit may move: parent divided by this (GoQuorum: 4096).
     #[must_use]
     pub const fn gas_limit_divisor(&self) -> u64 {
@@ -284,6 +298,8 @@ pub(crate) fn apply(rules: &mut BlockRules, change: &Transition) {
     set(&mut rules.contract_size_limit, change.contract_size_limit.as_ref());
     set(&mut rules.transaction_size_limit, change.transaction_size_limit.as_ref());
     set(&mut rules.gas_price_enabled, change.gas_price_enabled.as_ref());
+    set(&mut rules.privacy_enhancements, change.privacy_enhancements.as_ref());
+    set(&mut rules.privacy_marker, change.privacy_marker.as_ref());
     if change.gas_limit.is_some() {
         rules.gas_limit_target = change.gas_limit;
     }

@@ -1,7 +1,10 @@
 //! Transactions and their senders. A sender is recovered once, by libsecp256k1 (a quarter of the
 //! time of k256 on the same machine), and travels with the transaction from then on.
 
-use alloy_consensus::{EthereumTxEnvelope, Transaction, TxEip4844, crypto::RecoveryError};
+use alloy_consensus::{
+    EthereumTxEnvelope, SignableTransaction, Transaction, TxEip4844, TxLegacy,
+    crypto::RecoveryError,
+};
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Bytes, Signature, U256, keccak256};
 use secp256k1::{
@@ -12,6 +15,22 @@ use std::{ops::Deref, sync::Arc};
 
 /// A signed transaction as it stands in a block; blob transactions without their sidecar.
 pub type TransactionEnvelope = EthereumTxEnvelope<TxEip4844>;
+
+/// What a legacy signature with a v of 37 or 38 means: the two readings exclude each other, so a
+/// chain has one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signing {
+    /// EIP-155 with chain id 1.
+    Ethereum,
+    /// GoQuorum: a private transaction, signed without a chain id. No such chain has chain id 1.
+    Quorum,
+}
+
+/// Whether a chain with private transactions takes this one for private: v is 37 or 38.
+#[must_use]
+pub fn has_private_signature(envelope: &TransactionEnvelope) -> bool {
+    matches!(envelope, EthereumTxEnvelope::Legacy(signed) if signed.tx().chain_id == Some(1))
+}
 
 /// Half of the order of secp256k1 (EIP-2).
 const HALF_ORDER: U256 = U256::from_limbs([
@@ -62,9 +81,9 @@ impl RecoveredTransaction {
     ///
     /// # Errors
     /// When the bytes are not exactly one transaction, or its signature has no sender.
-    pub fn decode(encoded: Bytes) -> Result<Self, TransactionError> {
+    pub fn decode(encoded: Bytes, signing: Signing) -> Result<Self, TransactionError> {
         let envelope = decode(&encoded)?;
-        let sender = recover_sender(&envelope)?;
+        let sender = recover_sender(&envelope, signing)?;
         Ok(Self { envelope, sender, encoded })
     }
 
@@ -72,8 +91,11 @@ impl RecoveredTransaction {
     ///
     /// # Errors
     /// When the signature has no sender.
-    pub fn recover(envelope: TransactionEnvelope) -> Result<Self, TransactionError> {
-        let sender = recover_sender(&envelope)?;
+    pub fn recover(
+        envelope: TransactionEnvelope,
+        signing: Signing,
+    ) -> Result<Self, TransactionError> {
+        let sender = recover_sender(&envelope, signing)?;
         Ok(Self::with_sender(envelope, sender))
     }
 
@@ -146,12 +168,23 @@ pub fn decode(encoded: &[u8]) -> Result<TransactionEnvelope, TransactionError> {
 ///
 /// # Errors
 /// When `s` is in the upper half (EIP-2) or no key belongs to the signature.
-pub fn recover_sender(envelope: &TransactionEnvelope) -> Result<Address, TransactionError> {
+pub fn recover_sender(
+    envelope: &TransactionEnvelope,
+    signing: Signing,
+) -> Result<Address, TransactionError> {
     let signature = envelope.signature();
     if signature.s() > HALF_ORDER {
         return Err(TransactionError::HighS);
     }
-    recover_address(signature, envelope.signature_hash()).map_err(|_| TransactionError::Signature)
+    let signed = match (signing, envelope) {
+        (Signing::Quorum, EthereumTxEnvelope::Legacy(legacy))
+            if has_private_signature(envelope) =>
+        {
+            TxLegacy { chain_id: None, ..legacy.tx().clone() }.signature_hash()
+        }
+        _ => envelope.signature_hash(),
+    };
+    recover_address(signature, signed).map_err(|_| TransactionError::Signature)
 }
 
 /// Recovers the address whose key signed `digest`, with libsecp256k1.

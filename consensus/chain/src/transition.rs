@@ -32,6 +32,10 @@ pub struct Transition {
     pub transaction_size_limit: Option<usize>,
     /// Whether transactions may carry a gas price (GoQuorum's `gasPriceEnabled`).
     pub gas_price_enabled: Option<bool>,
+    /// Privacy terms beyond the standard ones (GoQuorum's `privacyEnhancementsEnabled`).
+    pub privacy_enhancements: Option<bool>,
+    /// Privacy marker transactions (GoQuorum's `privacyPrecompileEnabled`).
+    pub privacy_marker: Option<bool>,
     /// Gas limit that proposers move towards.
     pub gas_limit: Option<u64>,
     /// Quorum of 2F+1 in place of ceil(2N/3).

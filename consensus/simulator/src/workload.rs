@@ -3,7 +3,7 @@
 use crate::scenario::Profile;
 use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxLegacy};
 use alloy_primitives::{Address, B256, Signature, TxKind, U256, keccak256};
-use entente_chain::{BlockNumber, RecoveredTransaction, TransactionEnvelope};
+use entente_chain::{BlockNumber, RecoveredTransaction, TransactionEnvelope, transaction::Signing};
 use entente_evm::{Room, SkipReason, TransactionSource};
 use k256::ecdsa::SigningKey;
 use std::{
@@ -81,7 +81,7 @@ pub(crate) fn recover(
         .into_iter()
         .map(|envelope| match profile {
             Profile::Fast => Ok(Arc::new(RecoveredTransaction::with_sender(envelope, funded))),
-            Profile::Full => RecoveredTransaction::recover(envelope)
+            Profile::Full => RecoveredTransaction::recover(envelope, Signing::Ethereum)
                 .map(Arc::new)
                 .map_err(|error| error.to_string()),
         })

@@ -15,7 +15,7 @@ fn encoded() -> Bytes {
 
 #[test]
 fn a_sender_is_recovered_once() {
-    let senders = Senders::new(64);
+    let senders = Senders::new(64, Signing::Ethereum);
     let first = senders.decode(encoded()).unwrap();
     assert_eq!(first.sender().to_string(), SENDER);
     let again = senders.recover(vec![first.envelope().clone()]).unwrap();
@@ -26,7 +26,7 @@ fn a_sender_is_recovered_once() {
 
 #[test]
 fn a_batch_on_all_cores_keeps_its_order_and_names_the_bad_one() {
-    let senders = Senders::new(64);
+    let senders = Senders::new(64, Signing::Ethereum);
     let good = encoded();
     let mut bad = good.to_vec();
     bad[5] ^= 1;
@@ -39,7 +39,7 @@ fn a_batch_on_all_cores_keeps_its_order_and_names_the_bad_one() {
 
 #[test]
 fn the_cache_is_bounded() {
-    let senders = Senders::new(16);
+    let senders = Senders::new(16, Signing::Ethereum);
     let first = senders.decode(encoded()).unwrap();
     let others = |n: u64| {
         let TransactionEnvelope::Legacy(tx) = first.envelope() else { panic!("legacy") };
@@ -56,7 +56,7 @@ fn the_cache_is_bounded() {
 
 #[test]
 fn a_transaction_that_is_too_large_is_not_decoded() {
-    let senders = Senders::new(1);
+    let senders = Senders::new(1, Signing::Ethereum);
     let refused = senders.decode(vec![0; TRANSACTION_BYTES_MAX + 1].into());
     assert!(matches!(refused, Err(TransactionError::Oversized { .. })));
 }

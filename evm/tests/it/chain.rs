@@ -4,7 +4,8 @@
 use alloy_primitives::{B256, Bytes, U256};
 use alloy_rlp::Decodable;
 use entente_chain::{
-    Block, RecoveredBlock, SealedHeader, StateReader, genesis::Genesis, votes::VoteTally,
+    Block, RecoveredBlock, SealedHeader, StateReader, genesis::Genesis, transaction::Signing,
+    votes::VoteTally,
 };
 use entente_consensus::rules::{Ancestor, HeaderRules, rules_for};
 use entente_evm::{Executor, Senders};
@@ -41,7 +42,7 @@ impl Chain {
             database,
             rules: rules_for(Arc::clone(&spec)),
             executor: Executor::new(spec),
-            senders: Senders::new(1024),
+            senders: Senders::new(1024, Signing::Ethereum),
             blocks: HashMap::new(),
             genesis: genesis.header.clone(),
             best: genesis.header.hash(),

@@ -5,7 +5,7 @@ use crate::{
 };
 use anyhow::Context;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
-use entente_chain::EnvironmentId;
+use entente_chain::{EnvironmentId, transaction::Signing};
 use entente_consensus::{
     Action, BuildId, ChainPosition, EngineStatus, Input, Recipients, Record, Replica, Step, Verdict,
 };
@@ -97,11 +97,12 @@ impl ConsensusThread {
         position: ChainPosition,
         ancestors: Vec<ChainPosition>,
         environment: EnvironmentId,
+        signing: Signing,
     ) -> anyhow::Result<()> {
         let records = self.log.recover()?;
         let records = records
             .iter()
-            .map(|bytes| Record::decode(bytes, environment))
+            .map(|bytes| Record::decode(bytes, environment, signing))
             .collect::<Result<Vec<_>, _>>()
             .context("the consensus log cannot be read; run `entente db check`")?;
         self.take(Input::Recovered { position, ancestors, records });

@@ -213,7 +213,7 @@ impl Shared {
         let (consensus, consensus_queue) = ConsensusInputs::bounded(CONSENSUS_INPUTS);
         let (chain, chain_queue) = crossbeam_channel::bounded(CHAIN_COMMANDS);
         let (pool, pool_queue) = PoolHandle::bounded();
-        let senders = Arc::new(Senders::new(SENDERS_REMEMBERED));
+        let senders = Arc::new(Senders::new(SENDERS_REMEMBERED, spec.signing()));
         let (network, network_queue) = entente_p2p::start(network)?;
         let network_ports = NetworkPorts::new(
             network.clone(),
@@ -310,6 +310,7 @@ impl Shared {
         let (log, position, clock, environment) =
             (self.database.consensus_log()?, chain.position(), self.clock, self.environment);
         let ancestors = chain.ancestors()?;
+        let signing = self.spec.signing();
         let evidence_log = self.database.evidence_log()?;
         threads.extend([
             stop::spawn("evidence", stop.handle(), move || {
@@ -319,7 +320,7 @@ impl Shared {
             stop::spawn("consensus", stop.handle(), move || {
                 let mut thread =
                     consensus_thread::ConsensusThread::new(replica, log, consensus_ports, clock);
-                thread.recover(position, ancestors, environment)?;
+                thread.recover(position, ancestors, environment, signing)?;
                 thread.run(&queues.consensus)
             })?,
             stop::spawn("chain", stop.handle(), move || {

@@ -5,7 +5,7 @@ use alloy_primitives::{Address, Bytes, Signature, TxKind, U256, hex};
 use entente_chain::{
     Block, ChainSpec, Header, Receipt, RecoveredBlock, RecoveredTransaction, TransactionEnvelope,
     extra_data::qbft::QbftExtra, genesis::Genesis, header_hash::seal, signer::SealSigner,
-    spec::EngineKind, votes::VoteTally,
+    spec::EngineKind, transaction::Signing, votes::VoteTally,
 };
 use entente_consensus::{
     engine::BuildAttributes,
@@ -47,13 +47,13 @@ impl Wallet {
     pub(crate) fn legacy(&self, transaction: TxLegacy) -> Arc<RecoveredTransaction> {
         let signature = self.sign(transaction.signature_hash());
         let envelope = TransactionEnvelope::Legacy(transaction.into_signed(signature));
-        Arc::new(RecoveredTransaction::recover(envelope).expect("signed"))
+        Arc::new(RecoveredTransaction::recover(envelope, Signing::Ethereum).expect("signed"))
     }
 
     pub(crate) fn dynamic(&self, transaction: TxEip1559) -> Arc<RecoveredTransaction> {
         let signature = self.sign(transaction.signature_hash());
         let envelope = TransactionEnvelope::Eip1559(transaction.into_signed(signature));
-        Arc::new(RecoveredTransaction::recover(envelope).expect("signed"))
+        Arc::new(RecoveredTransaction::recover(envelope, Signing::Ethereum).expect("signed"))
     }
 
     pub(crate) fn transfer(&self, nonce: u64) -> Arc<RecoveredTransaction> {
@@ -154,7 +154,7 @@ impl TestChain {
             reader: database.reader(),
             states: database.states(),
             executor: Executor::with_author(Arc::clone(&spec), author),
-            senders: Arc::new(Senders::new(1024)),
+            senders: Arc::new(Senders::new(1024, Signing::Ethereum)),
             writer: database.writer().expect("writer"),
             spec,
             validator,

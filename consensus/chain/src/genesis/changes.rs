@@ -198,27 +198,26 @@ fn read_list(
         change.engine = algorithm(&mut object)?;
         change.contract_size_limit = kib(&mut object, "contractsizelimit", CODE_KIB)?;
         change.transaction_size_limit = kib(&mut object, "transactionSizeLimit", TRANSACTION_KIB)?;
-        change.gas_price_enabled =
-            object.take("gasPriceEnabled")?.map(|value| value.bool()).transpose()?;
+        change.gas_price_enabled = flag(&mut object, "gasPriceEnabled")?;
         change.gas_limit =
             object.u64("miner.gaslimit", "an amount of gas")?.filter(|limit| *limit > 0);
-        change.two_f_plus_one =
-            object.take("2FPlus1Enabled")?.map(|value| value.bool()).transpose()?;
-        for key in [
-            "enhancedPermissioningEnabled",
-            "privacyEnhancementsEnabled",
-            "privacyPrecompileEnabled",
-        ] {
-            if let Some(value) = object.take(key)?
-                && value.bool()?
-            {
-                notes.push(format!("{key} from block {} has no effect here", change.block));
-            }
+        change.two_f_plus_one = flag(&mut object, "2FPlus1Enabled")?;
+        change.privacy_enhancements = flag(&mut object, "privacyEnhancementsEnabled")?;
+        change.privacy_marker = flag(&mut object, "privacyPrecompileEnabled")?;
+        if flag(&mut object, "enhancedPermissioningEnabled")? == Some(true) {
+            let block = change.block;
+            notes.push(format!(
+                "enhancedPermissioningEnabled from block {block} has no effect here"
+            ));
         }
         object.finish()?;
         found.push(change);
     }
     Ok(())
+}
+
+fn flag(object: &mut Object<'_>, key: &'static str) -> Result<Option<bool>, GenesisError> {
+    object.take(key)?.map(|value| value.bool()).transpose()
 }
 
 /// The engine from a block on. GoQuorum knows `ibft` (its IBFT 1) and `qbft`; the others are ours.

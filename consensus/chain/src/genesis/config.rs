@@ -28,8 +28,8 @@ pub(super) fn read(
     notes: &mut Vec<String>,
 ) -> Result<Config, GenesisError> {
     let mut config = value.object()?;
-    let chain_id = chain_id(&mut config)?;
     let is_quorum = config.flag("isQuorum")?;
+    let chain_id = chain_id(&mut config, is_quorum)?;
     let dialect = if is_quorum { Dialect::GoQuorum } else { Dialect::Besu };
     let forks = forks::read(&mut config, notes)?;
     let mut transitions = changes::transitions(&mut config, dialect, notes)?;
@@ -44,6 +44,7 @@ pub(super) fn read(
         let gas_price_enabled = Some(true);
         section.later.push(Transition { block, gas_price_enabled, ..Transition::default() });
     }
+    privacy(&mut config, is_quorum, &mut section, notes)?;
     let base_fee = base_fee_mode(&mut config, base_fee)?;
     others(&mut config, notes)?;
     config.finish()?;
@@ -62,13 +63,42 @@ pub(super) fn read(
     Ok(Config { spec, section })
 }
 
-fn chain_id(config: &mut Object<'_>) -> Result<u64, GenesisError> {
+fn chain_id(config: &mut Object<'_>, is_quorum: bool) -> Result<u64, GenesisError> {
     const EXPECTED: &str = "a number from 1 to 2^64-1";
     let value = config.require("chainId", EXPECTED)?;
     match value.u64(EXPECTED)? {
         0 => Err(value.wrong(EXPECTED)),
+        1 if is_quorum => {
+            Err(value.wrong("a number other than 1: a v of 37 or 38 marks private transactions"))
+        }
         id => Ok(id),
     }
+}
+
+/// From which blocks GoQuorum's privacy terms and marker transactions hold.
+fn privacy(
+    config: &mut Object<'_>,
+    is_quorum: bool,
+    section: &mut Section,
+    notes: &mut Vec<String>,
+) -> Result<(), GenesisError> {
+    let enhancements = config.u64("privacyEnhancementsBlock", BLOCK)?;
+    let marker = config.u64("privacyPrecompileBlock", BLOCK)?;
+    if !is_quorum {
+        if enhancements.or(marker).is_some() {
+            notes.push("without isQuorum there are no private transactions".to_owned());
+        }
+        return Ok(());
+    }
+    if let Some(block) = enhancements {
+        let privacy_enhancements = Some(true);
+        section.later.push(Transition { block, privacy_enhancements, ..Transition::default() });
+    }
+    if let Some(block) = marker {
+        let privacy_marker = Some(true);
+        section.later.push(Transition { block, privacy_marker, ..Transition::default() });
+    }
+    Ok(())
 }
 
 /// Code and transaction sizes: GoQuorum's in KiB, Besu's in bytes.
@@ -160,15 +190,11 @@ fn others(config: &mut Object<'_>, notes: &mut Vec<String>) -> Result<(), Genesi
     {
         return Err(value.wrong("1024"));
     }
-    const NO_EFFECT: [&str; 4] =
-        ["qip714Block", "privacyEnhancementsBlock", "privacyPrecompileBlock", "isMPS"];
-    for key in NO_EFFECT {
-        if let Some(value) = config.take(key)?
-            && value.bool() != Ok(false)
-        {
-            notes.push(format!("{key} has no effect here: no private state, no permissions"));
-        }
+    if config.take("qip714Block")?.is_some() {
+        notes.push("qip714Block has no effect here: no permissioning contracts".to_owned());
     }
+    // Multiple private states are a matter of the node's own configuration.
+    config.flag("isMPS")?;
     const ADDRESSES: [&str; 3] = [
         "depositContractAddress",
         "withdrawalRequestContractAddress",

@@ -5,7 +5,7 @@
 use alloy_primitives::U256;
 use alloy_rlp::{Decodable, Encodable, Header};
 use entente_chain::{
-    Block, BlockBody, RecoveredBlock, RecoveredTransaction, SealedHeader,
+    Block, BlockBody, RecoveredBlock, RecoveredTransaction, SealedHeader, transaction::Signing,
     transaction::TransactionError,
 };
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl Record {
     }
 
     /// Reads what follows the prefix.
-    pub(crate) fn decode(mut body: &[u8]) -> Result<Self, RecordError> {
+    pub(crate) fn decode(mut body: &[u8], signing: Signing) -> Result<Self, RecordError> {
         let mut fields = Header::decode_bytes(&mut body, true)?;
         let total_difficulty = U256::decode(&mut fields)?;
         let Block { header, transactions, ommers, withdrawals } = Block::decode(&mut fields)?;
@@ -53,7 +53,7 @@ impl Record {
         }
         let transactions = transactions
             .into_iter()
-            .map(|envelope| RecoveredTransaction::recover(envelope).map(Arc::new))
+            .map(|envelope| RecoveredTransaction::recover(envelope, signing).map(Arc::new))
             .collect::<Result<_, _>>()?;
         let hash = header.hash_slow();
         let body = Arc::new(BlockBody { transactions, ommers, withdrawals });
@@ -75,9 +75,12 @@ mod tests {
         let block = RecoveredBlock { header, body: Arc::default() };
         let record = Record { total_difficulty: U256::from(13), block };
         let bytes = record.encode();
-        assert_eq!(Record::decode(&bytes[2..]), Ok(record));
+        assert_eq!(Record::decode(&bytes[2..], Signing::Ethereum), Ok(record));
         for length in 2..bytes.len() {
-            assert!(Record::decode(&bytes[2..length]).is_err(), "cut to {length} bytes");
+            assert!(
+                Record::decode(&bytes[2..length], Signing::Ethereum).is_err(),
+                "cut to {length} bytes"
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What an engine keeps in the consensus log, and its byte form: version, engine, RLP.
 
 use crate::{clique, ibft, raft};
-use entente_chain::EnvironmentId;
+use entente_chain::{EnvironmentId, transaction::Signing};
 
 /// What must be durable before a message leaves. Opaque to the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,12 +49,20 @@ impl Record {
     ///
     /// # Errors
     /// When the bytes were damaged or come from another version or environment.
-    pub fn decode(bytes: &[u8], environment: EnvironmentId) -> Result<Self, RecordError> {
+    pub fn decode(
+        bytes: &[u8],
+        environment: EnvironmentId,
+        signing: Signing,
+    ) -> Result<Self, RecordError> {
         match bytes.split_first_chunk() {
-            Some((&ibft::PREFIX, body)) => Ok(Self::Ibft(ibft::Record::decode(body, environment)?)),
-            Some((&raft::PREFIX, body)) => Ok(Self::Raft(Box::new(raft::Record::decode(body)?))),
+            Some((&ibft::PREFIX, body)) => {
+                Ok(Self::Ibft(ibft::Record::decode(body, environment, signing)?))
+            }
+            Some((&raft::PREFIX, body)) => {
+                Ok(Self::Raft(Box::new(raft::Record::decode(body, signing)?)))
+            }
             Some((&clique::PREFIX, body)) => {
-                Ok(Self::Clique(Box::new(clique::Record::decode(body)?)))
+                Ok(Self::Clique(Box::new(clique::Record::decode(body, signing)?)))
             }
             _ => Err(RecordError::Version(bytes.iter().take(2).copied().collect())),
         }

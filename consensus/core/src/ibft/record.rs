@@ -10,7 +10,7 @@ use alloy_primitives::B256;
 use alloy_rlp::{Decodable, Encodable, Header};
 use entente_chain::{
     Block, BlockBody, BlockNumber, EnvironmentId, RecoveredBlock, RecoveredTransaction,
-    SealedHeader, header_hash, limits::VALIDATORS_MAX, spec::EngineKind,
+    SealedHeader, header_hash, limits::VALIDATORS_MAX, spec::EngineKind, transaction::Signing,
 };
 use std::sync::Arc;
 
@@ -103,7 +103,11 @@ impl Record {
     }
 
     /// Reads what follows the prefix.
-    pub(crate) fn decode(mut body: &[u8], environment: EnvironmentId) -> Result<Self, RecordError> {
+    pub(crate) fn decode(
+        mut body: &[u8],
+        environment: EnvironmentId,
+        signing: Signing,
+    ) -> Result<Self, RecordError> {
         let mut fields = Header::decode_bytes(&mut body, true)?;
         nothing_left(body)?;
         let tag = u8::decode(&mut fields)?;
@@ -119,7 +123,7 @@ impl Record {
                 let block = Block::decode(&mut fields)?;
                 let prepares = decode_prepares(&mut fields, environment, VALIDATORS_MAX)?;
                 let digest = prepares.first().map(|prepare| prepare.payload().digest);
-                let block = Box::new(recover(block, digest)?);
+                let block = Box::new(recover(block, digest, signing)?);
                 Self::Prepared { height, round, block, prepares }
             }
             ROUND_REACHED => Self::RoundReached { height, round },
@@ -137,7 +141,11 @@ fn begin(tag: u8, height: BlockNumber, round: u64, out: &mut Vec<u8>) {
 }
 
 /// Happens once, at start: senders are recovered here and not by the node's cache.
-fn recover(block: Block, digest: Option<B256>) -> Result<RecoveredBlock, RecordError> {
+fn recover(
+    block: Block,
+    digest: Option<B256>,
+    signing: Signing,
+) -> Result<RecoveredBlock, RecordError> {
     let Block { header, transactions, ommers, withdrawals } = block;
     let is = |engine| header_hash::block_hash(engine, &header).ok() == digest;
     let header = match digest {
@@ -148,7 +156,7 @@ fn recover(block: Block, digest: Option<B256>) -> Result<RecoveredBlock, RecordE
     };
     let transactions = transactions
         .into_iter()
-        .map(|envelope| RecoveredTransaction::recover(envelope).map(Arc::new))
+        .map(|envelope| RecoveredTransaction::recover(envelope, signing).map(Arc::new))
         .collect::<Result<_, _>>()
         .map_err(|cause| RecordError::Block(cause.to_string()))?;
     Ok(RecoveredBlock { header, body: Arc::new(BlockBody { transactions, ommers, withdrawals }) })

@@ -4,7 +4,9 @@
 use super::state::{Accepted, Durable};
 use alloy_primitives::Address;
 use alloy_rlp::{Decodable, Encodable, Header};
-use entente_chain::{Block, BlockBody, RecoveredBlock, RecoveredTransaction, SealedHeader};
+use entente_chain::{
+    Block, BlockBody, RecoveredBlock, RecoveredTransaction, SealedHeader, transaction::Signing,
+};
 use std::sync::Arc;
 
 /// Version and engine.
@@ -57,7 +59,7 @@ impl Record {
     }
 
     /// Reads what follows the prefix.
-    pub(crate) fn decode(mut body: &[u8]) -> Result<Self, RecordError> {
+    pub(crate) fn decode(mut body: &[u8], signing: Signing) -> Result<Self, RecordError> {
         let mut fields = Header::decode_bytes(&mut body, true)?;
         let term = u64::decode(&mut fields)?;
         let voted_for = match Header::decode_bytes(&mut fields, false)? {
@@ -71,7 +73,7 @@ impl Record {
             true => None,
             false => {
                 let term = u64::decode(&mut listed)?;
-                Some(Accepted { term, block: recover(Block::decode(&mut listed)?)? })
+                Some(Accepted { term, block: recover(Block::decode(&mut listed)?, signing)? })
             }
         };
         if !body.is_empty() || !fields.is_empty() || !listed.is_empty() {
@@ -82,12 +84,12 @@ impl Record {
 }
 
 /// Happens once, at start: senders are recovered here and not by the node's cache.
-fn recover(block: Block) -> Result<RecoveredBlock, RecordError> {
+fn recover(block: Block, signing: Signing) -> Result<RecoveredBlock, RecordError> {
     let Block { header, transactions, ommers, withdrawals } = block;
     let hash = header.hash_slow();
     let transactions = transactions
         .into_iter()
-        .map(|envelope| RecoveredTransaction::recover(envelope).map(Arc::new))
+        .map(|envelope| RecoveredTransaction::recover(envelope, signing).map(Arc::new))
         .collect::<Result<_, _>>()
         .map_err(|cause| RecordError::Block(cause.to_string()))?;
     let body = Arc::new(BlockBody { transactions, ommers, withdrawals });
@@ -110,9 +112,12 @@ mod tests {
         for durable in [Durable::default(), Durable { term: 5, voted_for, accepted }] {
             let record = Record(durable);
             let bytes = record.encode();
-            assert_eq!(Record::decode(&bytes[2..]), Ok(record));
+            assert_eq!(Record::decode(&bytes[2..], Signing::Ethereum), Ok(record));
             for length in 2..bytes.len() {
-                assert!(Record::decode(&bytes[2..length]).is_err(), "cut to {length} bytes");
+                assert!(
+                    Record::decode(&bytes[2..length], Signing::Ethereum).is_err(),
+                    "cut to {length} bytes"
+                );
             }
         }
     }

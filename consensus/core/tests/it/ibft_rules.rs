@@ -7,6 +7,7 @@ use entente_chain::{
     extra_data::qbft::{QbftExtra, Vote},
     limits::ROUND_MAX,
     spec::EngineKind,
+    transaction::Signing,
 };
 use entente_consensus::{
     Action, Engine, Input, Message, Now, Operation, Record,
@@ -321,9 +322,9 @@ fn records_survive_the_log_and_damaged_ones_are_refused() {
     assert_eq!(bench.log.len(), 4, "prepare, certificate, commit, round");
     for record in &bench.log {
         let bytes = record.encode();
-        assert_eq!(Record::decode(&bytes, ENVIRONMENT).as_ref(), Ok(record));
+        assert_eq!(Record::decode(&bytes, ENVIRONMENT, Signing::Ethereum).as_ref(), Ok(record));
         for length in 0..bytes.len() {
-            assert!(Record::decode(&bytes[..length], ENVIRONMENT).is_err());
+            assert!(Record::decode(&bytes[..length], ENVIRONMENT, Signing::Ethereum).is_err());
         }
     }
 }

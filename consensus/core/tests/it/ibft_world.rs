@@ -9,7 +9,7 @@ use crate::ibft_chain::{
 use alloy_primitives::{Address, B256, Bytes};
 use entente_chain::{
     BlockNumber, ChainSpec, NodeId, RecoveredBlock, RecoveredTransaction, ValidatorSet,
-    signer::SealSigner,
+    signer::SealSigner, transaction::Signing,
 };
 use entente_consensus::{
     Action, ChainPosition, Engine, Input, Message, Now, Recipients, Record, Step, Verdict,
@@ -216,7 +216,9 @@ impl World {
         state.wake = None;
         let signer = Some(state.signer.clone());
         state.engine = Some(Ibft::new(Arc::clone(&self.spec), signer, settings));
-        let decode = |bytes: &Vec<u8>| Record::decode(bytes, ENVIRONMENT).expect("our own record");
+        let decode = |bytes: &Vec<u8>| {
+            Record::decode(bytes, ENVIRONMENT, Signing::Ethereum).expect("our own record")
+        };
         let records = state.log.iter().map(decode).collect();
         let position = state.chain.last().expect("genesis at least").clone();
         self.input(node, Input::Recovered { position, ancestors: Vec::new(), records });

@@ -13,6 +13,7 @@ use entente_chain::{
         raft::{RaftExtra, RaftTerm},
     },
     signer::SealSigner,
+    transaction::Signing,
     transition::Transition,
 };
 use entente_consensus::{
@@ -93,7 +94,9 @@ impl Bench {
     /// Starts the engine with what was written, and connects everybody.
     pub(crate) fn restart(&mut self) -> Done {
         self.engine = Self::engine(&self.rules, &self.keys[0]);
-        let decode = |bytes: &Vec<u8>| Record::decode(bytes, ENVIRONMENT).expect("our own record");
+        let decode = |bytes: &Vec<u8>| {
+            Record::decode(bytes, ENVIRONMENT, Signing::Ethereum).expect("our own record")
+        };
         let records = self.log.iter().map(decode).collect();
         let position = self.position.clone();
         let done = self.step(Input::Recovered { position, ancestors: Vec::new(), records });

@@ -13,7 +13,9 @@ use crate::{
 };
 use alloy_primitives::{Address, B256, Bytes};
 use checks::Checks;
-use entente_chain::{BlockNumber, RecoveredBlock, signer::SealSigner, transition::Transition};
+use entente_chain::{
+    BlockNumber, RecoveredBlock, signer::SealSigner, transaction::Signing, transition::Transition,
+};
 use entente_consensus::{
     Action, ChainPosition, Engine, EngineStatus, Input, Now, Operation, Recipients, Record, Step,
     Verdict,
@@ -256,7 +258,9 @@ impl World {
         state.booted = self.now;
         state.wake = None;
         state.engine = Some(Raft::new(spec, Some(state.signer.clone()), settings));
-        let decode = |bytes: &Vec<u8>| Record::decode(bytes, ENVIRONMENT).expect("our own record");
+        let decode = |bytes: &Vec<u8>| {
+            Record::decode(bytes, ENVIRONMENT, Signing::Ethereum).expect("our own record")
+        };
         let records = state.log.iter().map(decode).collect();
         let position = state.chain.last().expect("genesis at least").clone();
         self.input(node, Input::Recovered { position, ancestors: Vec::new(), records });

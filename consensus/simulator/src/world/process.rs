@@ -5,7 +5,7 @@ use crate::{
     execution::HashExecution,
     scenario::{Profile, Sabotage, environment},
 };
-use entente_chain::spec::ChainSpec;
+use entente_chain::{spec::ChainSpec, transaction::Signing};
 use entente_consensus::{
     ChainPosition, EngineStatus, Input, Now, Record, Replica, Step,
     rules::rules_for,
@@ -71,7 +71,7 @@ impl World {
         let records = log.recover().map_err(|error| text(&error))?;
         let records = records
             .iter()
-            .map(|bytes| Record::decode(bytes, name).map_err(|error| text(&error)))
+            .map(|bytes| Record::decode(bytes, name, spec.signing()).map_err(|error| text(&error)))
             .collect::<Result<Vec<_>, _>>()?;
         let settings = EngineSettings {
             environment: name,
@@ -132,7 +132,9 @@ impl World {
             // A record that says: in term 0, no vote given.
             Some(Sabotage::WipedVoterVotes) if wiped => {
                 let name = environment(self.genesis.header.hash());
-                Record::decode(&[1, 2, 0xc3, 0x80, 0x80, 0xc0], name).into_iter().collect()
+                Record::decode(&[1, 2, 0xc3, 0x80, 0x80, 0xc0], name, Signing::Ethereum)
+                    .into_iter()
+                    .collect()
             }
             _ => records,
         };

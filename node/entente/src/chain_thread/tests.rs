@@ -9,6 +9,7 @@ use entente_chain::{
     header_hash,
     signer::SealSigner,
     spec::EngineKind,
+    transaction::Signing,
 };
 use entente_consensus::rules::clique_digest;
 use entente_evm::{Room, SkipReason, TransactionSource};
@@ -46,7 +47,7 @@ fn transaction(nonce: u64) -> Transaction {
     let seal = signer().sign(transaction.signature_hash());
     let signature = Signature::from_bytes_and_parity(&seal[..64], seal[64] == 1);
     let envelope = transaction.into_signed(signature).into();
-    Arc::new(RecoveredTransaction::recover(envelope).expect("signed"))
+    Arc::new(RecoveredTransaction::recover(envelope, Signing::Ethereum).expect("signed"))
 }
 
 struct Queue(std::vec::IntoIter<Transaction>);

@@ -109,7 +109,7 @@ fn read_blocks(
 ) -> anyhow::Result<()> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut input = BufReader::with_capacity(1 << 20, file);
-    let senders = Senders::new(1024);
+    let senders = Senders::new(1024, spec.signing());
     let mut offset = 0;
     let mut number = 0_u64;
     while let Some(bytes) =

@@ -9,6 +9,7 @@ use entente_chain::{
     genesis::{Genesis, GenesisBuilder},
     signer::SealSigner,
     spec::EngineKind,
+    transaction::Signing,
     votes::VoteTally,
 };
 use entente_consensus::{
@@ -132,7 +133,10 @@ pub(crate) fn transaction(
     };
     let seal = from.sign(transaction.signature_hash());
     let signature = Signature::from_bytes_and_parity(&seal[..64], seal[64] == 1);
-    Arc::new(RecoveredTransaction::recover(transaction.into_signed(signature).into()).unwrap())
+    Arc::new(
+        RecoveredTransaction::recover(transaction.into_signed(signature).into(), Signing::Ethereum)
+            .unwrap(),
+    )
 }
 
 pub(crate) struct World {
