@@ -5,12 +5,15 @@ use crate::{
     BlockError, InvalidTransaction,
     database::{BlockState, ReadError},
     environment::{BlockFacts, blob_count, tx_env},
-    validate::check_kind,
+    private::{BlockView, Place, PrivateExecuted, PrivateRun},
+    validate::{check_kind, intrinsic_gas},
 };
 use alloy_consensus::{Header, Transaction};
 use alloy_eips::eip4844::DATA_GAS_PER_BLOB;
 use alloy_primitives::{Address, Bloom, Bytes};
-use entente_chain::{Receipt, RecoveredTransaction, StateChanges, fork::Fork};
+use entente_chain::{
+    Receipt, RecoveredTransaction, StateChanges, fork::Fork, transaction::has_private_signature,
+};
 use revm::{
     Context, DatabaseCommit, ExecuteEvm, MainBuilder, MainnetEvm, SystemCallEvm,
     context::{BlockEnv, CfgEnv, Journal, TxEnv},
@@ -20,6 +23,7 @@ use revm::{
     },
     handler::SYSTEM_ADDRESS,
 };
+use std::cmp::Ordering;
 
 pub(crate) type EvmContext<'a> =
     Context<BlockEnv, TxEnv, CfgEnv, BlockState<'a>, Journal<BlockState<'a>>, ()>;
@@ -51,6 +55,10 @@ pub(crate) struct BlockRun<'a> {
     pub(crate) bloom: Bloom,
     /// One per receipt, so that hashing logs for them is done once.
     pub(crate) blooms: Vec<Bloom>,
+    /// The private states of this node; `None`: it has none and is no party to anything.
+    private: Option<PrivateRun<'a>>,
+    /// Gas that private transactions may use at most in the states of their parties.
+    private_gas: u64,
 }
 
 impl<'a> BlockRun<'a> {
@@ -59,6 +67,7 @@ impl<'a> BlockRun<'a> {
         header: &Header,
         beneficiary: Address,
         state: BlockState<'a>,
+        private: Option<PrivateRun<'a>>,
     ) -> Self {
         let cfg = facts.cfg_env();
         let context = EvmContext::new(state, cfg.spec)
@@ -75,6 +84,8 @@ impl<'a> BlockRun<'a> {
             blobs_used: 0,
             bloom: Bloom::ZERO,
             blooms: Vec::new(),
+            private,
+            private_gas: 0,
         }
     }
 
@@ -88,7 +99,14 @@ impl<'a> BlockRun<'a> {
 
     /// Runs one transaction. When it may not stand in the block, nothing has changed.
     pub(crate) fn transact(&mut self, transaction: &RecoveredTransaction) -> Result<(), Failure> {
+        if self.facts.private_transactions && has_private_signature(transaction) {
+            return self.transact_private(transaction);
+        }
         let blobs = self.check(transaction)?;
+        let marker = self.facts.is_marker(transaction);
+        if let (true, Some(private)) = (marker, &self.private) {
+            private.check_marker(transaction).map_err(Failure::Broken)?;
+        }
         let outcome = self.evm.transact_one(tx_env(transaction));
         let changes = self.evm.finalize();
         let result = outcome.map_err(|cause| self.failure(cause, transaction))?;
@@ -101,10 +119,87 @@ impl<'a> BlockRun<'a> {
             cumulative_gas_used: self.gas_used,
             logs: result.into_logs(),
         };
+        self.put_receipt(receipt);
+        if marker { self.run_marker(transaction) } else { Ok(()) }
+    }
+
+    /// A private transaction: in public it counts, and nothing else.
+    fn transact_private(&mut self, transaction: &RecoveredTransaction) -> Result<(), Failure> {
+        self.check(transaction)?;
+        self.check_private(transaction)?;
+        if let Some(private) = &mut self.private
+            && let Some((hash, payload)) =
+                private.payload(transaction.input()).map_err(Failure::Broken)?
+        {
+            let place = Place { index: count(&self.receipts), transaction, in_marker: false };
+            let view = BlockView { facts: &self.facts, block: &self.evm.ctx.block };
+            let public = &mut self.evm.ctx.journaled_state.database;
+            private.transact(view, public, place, (hash, &payload)).map_err(Failure::Broken)?;
+        }
+        self.private_gas = self.private_gas.saturating_add(transaction.gas_limit());
+        let sender = transaction.sender();
+        self.state().increment_nonce(sender).map_err(|cause| Failure::Broken(cause.into()))?;
+        self.put_receipt(Receipt {
+            tx_type: transaction.tx_type(),
+            success: true,
+            cumulative_gas_used: self.gas_used,
+            logs: Vec::new(),
+        });
+        Ok(())
+    }
+
+    fn run_marker(&mut self, marker: &RecoveredTransaction) -> Result<(), Failure> {
+        let Some(private) = &mut self.private else { return Ok(()) };
+        let index = count(&self.receipts).saturating_sub(1);
+        let view = BlockView { facts: &self.facts, block: &self.evm.ctx.block };
+        let public = &mut self.evm.ctx.journaled_state.database;
+        private.transact_marker(view, public, (index, marker)).map_err(Failure::Broken)
+    }
+
+    fn put_receipt(&mut self, receipt: Receipt) {
         let bloom: Bloom = receipt.logs.iter().collect();
         self.bloom.accrue_bloom(&bloom);
         self.blooms.push(bloom);
         self.receipts.push(receipt);
+    }
+
+    /// What revm would check of a transaction that runs.
+    fn check_private(&mut self, transaction: &RecoveredTransaction) -> Result<(), Failure> {
+        let address = transaction.sender();
+        let state = self.state().account(address).map_err(|cause| Failure::Broken(cause.into()))?;
+        let state = state.unwrap_or_default();
+        let nonce = transaction.nonce();
+        match nonce.cmp(&state.nonce) {
+            Ordering::Less => {
+                return Err(
+                    InvalidTransaction::NonceTooLow { address, nonce, state: state.nonce }.into()
+                );
+            }
+            Ordering::Greater => {
+                return Err(InvalidTransaction::NonceTooHigh {
+                    address,
+                    nonce,
+                    state: state.nonce,
+                }
+                .into());
+            }
+            Ordering::Equal if nonce == u64::MAX => {
+                return Err(InvalidTransaction::NonceMax { address }.into());
+            }
+            Ordering::Equal => {}
+        }
+        if state.has_code() {
+            return Err(InvalidTransaction::SenderHasCode { address }.into());
+        }
+        let (gas, minimum) =
+            (transaction.gas_limit(), intrinsic_gas(transaction, self.facts.fork).minimum());
+        if gas < minimum {
+            return Err(InvalidTransaction::IntrinsicGas { gas, minimum }.into());
+        }
+        if transaction.max_fee_per_gas() < u128::from(self.base_fee) {
+            let (fee_cap, base_fee) = (transaction.max_fee_per_gas(), self.base_fee);
+            return Err(InvalidTransaction::FeeCapTooLow { address, fee_cap, base_fee }.into());
+        }
         Ok(())
     }
 
@@ -177,8 +272,20 @@ impl<'a> BlockRun<'a> {
             .then_some(self.blobs_used.saturating_mul(DATA_GAS_PER_BLOB))
     }
 
-    /// Ends the block.
-    pub(crate) fn into_changes(self) -> (Vec<Receipt>, StateChanges) {
-        (self.receipts, self.evm.ctx.journaled_state.database.into_changes())
+    /// Gas left for building: what private transactions may use is part of it, so that a block
+    /// does not cost its parties more than any other block.
+    pub(crate) const fn gas_to_fill(&self) -> u64 {
+        self.gas_left().saturating_sub(self.private_gas)
     }
+
+    /// Ends the block.
+    pub(crate) fn into_changes(self) -> (Vec<Receipt>, StateChanges, Vec<PrivateExecuted>) {
+        let private = self.private.map(PrivateRun::into_executed).unwrap_or_default();
+        (self.receipts, self.evm.ctx.journaled_state.database.into_changes(), private)
+    }
+}
+
+/// Receipts so far: far below 2^32.
+fn count(receipts: &[Receipt]) -> u32 {
+    u32::try_from(receipts.len()).unwrap_or(u32::MAX)
 }

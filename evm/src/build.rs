@@ -7,7 +7,7 @@ use crate::{
     executor::into_executed,
     system,
 };
-use alloy_consensus::{Header, proofs::calculate_withdrawals_root};
+use alloy_consensus::{Header, Transaction, proofs::calculate_withdrawals_root};
 use alloy_primitives::{Address, B256};
 use entente_chain::{
     BlockBody, RecoveredTransaction, SealedHeader, StateReader,
@@ -114,15 +114,19 @@ fn fill(
     let mut transactions = Vec::new();
     let mut bytes = BLOCK_BUILD_BYTES_MAX;
     while transactions.len() < BLOCK_TRANSACTIONS_MAX
-        && run.gas_left() >= TRANSACTION_GAS_MIN
+        && run.gas_to_fill() >= TRANSACTION_GAS_MIN
         && deadline.is_none_or(|deadline| Instant::now() < deadline)
     {
-        let Some(transaction) = source.next(Room { gas: run.gas_left(), bytes }) else { break };
+        let Some(transaction) = source.next(Room { gas: run.gas_to_fill(), bytes }) else { break };
         let left = bytes.checked_sub(transaction.encoded().len());
         let Some(left) = left else {
             source.skipped(transaction.hash(), SkipReason::NoRoom);
             continue;
         };
+        if transaction.gas_limit() > run.gas_to_fill() {
+            source.skipped(transaction.hash(), SkipReason::NoRoom);
+            continue;
+        }
         match run.transact(&transaction) {
             Ok(()) => {
                 bytes = left;
@@ -133,6 +137,10 @@ fn fill(
             }
             Err(Failure::Invalid(cause)) => {
                 source.skipped(transaction.hash(), SkipReason::Invalid(cause));
+            }
+            // Another block takes it, once its payload is here or the proposer is no party.
+            Err(Failure::Broken(BlockError::PayloadUnavailable { .. })) => {
+                source.skipped(transaction.hash(), SkipReason::NoRoom);
             }
             Err(Failure::Broken(cause)) => return Err(cause),
         }

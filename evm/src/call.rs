@@ -15,13 +15,16 @@ pub use overrides::{
 };
 
 use crate::{
-    Executor, InvalidTransaction, block_run::EvmContext, database::BlockState,
+    Executor, InvalidTransaction,
+    block_run::EvmContext,
+    database::BlockState,
     environment::BlockFacts,
+    private::{DualReader, PublicGuard},
 };
-use alloy_primitives::{Bytes, Log};
+use alloy_primitives::{Bytes, Log, TxKind};
 use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest, state::StateOverride};
 use deadline::Deadline;
-use entente_chain::{SealedHeader, StateReader};
+use entente_chain::{SealedHeader, StateError, StateReader};
 use revm::{
     InspectEvm, Inspector, MainBuilder,
     context::{BlockEnv, CfgEnv, TxEnv},
@@ -40,6 +43,8 @@ pub struct CallContext<'a> {
     pub gas_cap: u64,
     /// Most time of a call.
     pub time_limit: Duration,
+    /// The private state that the call may see; it does where its target is a private contract.
+    pub private: Option<&'a dyn StateReader>,
     /// Accounts that look otherwise to this call.
     pub state_overrides: Option<&'a StateOverride>,
     /// Block fields that look otherwise to this call.
@@ -64,6 +69,21 @@ struct Call<'a> {
     facts: BlockFacts,
     request: &'a TransactionRequest,
     deadline: Option<Instant>,
+    /// Private over public state, where the call sees both.
+    states: Result<Option<DualReader<'a>>, StateError>,
+}
+
+/// GoQuorum (eth/api_backend.go, `GetEVM`): a call sees the private state where its target stands
+/// there.
+fn dual<'a>(
+    context: &CallContext<'a>,
+    request: &TransactionRequest,
+) -> Result<Option<DualReader<'a>>, StateError> {
+    let (Some(private), Some(TxKind::Call(to))) = (context.private, request.to) else {
+        return Ok(None);
+    };
+    let there = private.account(to)?.is_some();
+    Ok(there.then_some(DualReader { private, public: context.state }))
 }
 
 impl Executor {
@@ -100,7 +120,8 @@ impl<'a> Call<'a> {
     ) -> Self {
         let facts = BlockFacts::new(&executor.spec, context.header);
         let deadline = Instant::now().checked_add(context.time_limit);
-        Self { executor, context, facts, request, deadline }
+        let states = dual(context, request);
+        Self { executor, context, facts, request, deadline, states }
     }
 
     fn run(&self, gas_limit: u64) -> Result<ExecutionResult, CallError> {
@@ -119,10 +140,14 @@ impl<'a> Call<'a> {
         let fees = (tx.gas_priority_fee.unwrap_or_default(), tx.gas_price);
         let init_code = tx.data.len();
         let context = EvmContext::new(state, cfg.spec).with_cfg(cfg).with_block(block);
-        let watched = (Deadline::new(self.deadline), inspector);
+        let guard = PublicGuard { states: self.states()?.copied(), broken: None };
+        let watched = (Deadline::new(self.deadline), (guard, inspector));
         let mut evm = context.build_mainnet_with_inspector(watched);
         let outcome = evm.inspect_one_tx(tx);
-        let (deadline, inspector) = evm.into_inspector();
+        let (deadline, (guard, inspector)) = evm.into_inspector();
+        if let Some(cause) = guard.broken {
+            return Err(CallError::State(cause));
+        }
         if deadline.expired {
             return Err(CallError::Timeout { limit: self.context.time_limit });
         }
@@ -143,7 +168,11 @@ impl<'a> Call<'a> {
     /// A fresh view of the state and the block that the call sees.
     fn environment(&self, tx: &TxEnv) -> Result<(BlockState<'_>, BlockEnv), CallError> {
         let header = self.context.header;
-        let mut state = BlockState::new(self.context.state, &self.executor.codes);
+        let reader: &dyn StateReader = match self.states()? {
+            Some(states) => states,
+            None => self.context.state,
+        };
+        let mut state = BlockState::new(reader, &self.executor.codes);
         let mut block = self.facts.block_env(header, self.executor.author(header));
         if let Some(overrides) = self.context.block_overrides {
             overrides::apply_block(&mut block, &mut state, &self.facts, overrides)?;
@@ -161,6 +190,10 @@ impl<'a> Call<'a> {
             blob.blob_gasprice = 0;
         }
         Ok((state, block))
+    }
+
+    fn states(&self) -> Result<Option<&DualReader<'a>>, CallError> {
+        self.states.as_ref().map(Option::as_ref).map_err(|cause| CallError::State(cause.clone()))
     }
 
     fn cfg(&self) -> CfgEnv {

@@ -13,7 +13,7 @@ use revm::{
     database_interface::DBErrorMarker,
     state::{Account as JournalAccount, AccountInfo},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// [`StateError`] as revm wants it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -22,13 +22,31 @@ pub(crate) struct ReadError(#[from] pub(crate) StateError);
 
 impl DBErrorMarker for ReadError {}
 
+/// The state that a block begins with: borrowed, or kept alive by the block itself.
+#[derive(Clone)]
+enum Source<'a> {
+    Borrowed(&'a dyn StateReader),
+    Shared(Arc<dyn StateReader>),
+}
+
+impl<'a> std::ops::Deref for Source<'a> {
+    type Target = dyn StateReader + 'a;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Borrowed(reader) => *reader,
+            Self::Shared(reader) => &**reader,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Default)]
 struct Slot {
     before: U256,
     now: U256,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct CachedAccount {
     before: Option<Account>,
     now: Option<AccountInfo>,
@@ -84,7 +102,7 @@ impl CachedAccount {
 
 /// A block's view of the state.
 pub(crate) struct BlockState<'a> {
-    state: &'a dyn StateReader,
+    state: Source<'a>,
     codes: &'a CodeCache,
     accounts: AddressMap<CachedAccount>,
     block_codes: B256Map<Bytecode>,
@@ -93,6 +111,14 @@ pub(crate) struct BlockState<'a> {
 
 impl<'a> BlockState<'a> {
     pub(crate) fn new(state: &'a dyn StateReader, codes: &'a CodeCache) -> Self {
+        Self::over(Source::Borrowed(state), codes)
+    }
+
+    pub(crate) fn shared(state: Arc<dyn StateReader>, codes: &'a CodeCache) -> Self {
+        Self::over(Source::Shared(state), codes)
+    }
+
+    fn over(state: Source<'a>, codes: &'a CodeCache) -> Self {
         Self {
             state,
             codes,
@@ -160,26 +186,46 @@ impl<'a> BlockState<'a> {
         Ok(())
     }
 
+    /// Counts a transaction that does nothing else in this state.
+    pub(crate) fn increment_nonce(&mut self, address: Address) -> Result<(), StateError> {
+        let account = self.load(address)?;
+        account.touched = true;
+        let info = account.now.get_or_insert_default();
+        info.nonce = info.nonce.saturating_add(1);
+        Ok(())
+    }
+
+    /// Takes over what a transaction left of an account that was loaded before.
+    pub(crate) fn apply(&mut self, address: Address, account: JournalAccount) {
+        self.accounts.entry(address).or_default().apply(account);
+    }
+
+    /// Accounts as they stand now, to go back to.
+    pub(crate) fn save(&self, addresses: impl Iterator<Item = Address>) -> SavedAccounts {
+        let saved = addresses.map(|address| (address, self.accounts.get(&address).cloned()));
+        SavedAccounts(saved.collect())
+    }
+
+    /// Goes back to accounts as they were saved.
+    pub(crate) fn restore(&mut self, saved: SavedAccounts) {
+        for (address, account) in saved.0 {
+            match account {
+                Some(account) => self.accounts.insert(address, account),
+                None => self.accounts.remove(&address),
+            };
+        }
+    }
+
+    /// What was changed in some accounts since the block began.
+    pub(crate) fn changes_of(&self, addresses: &[Address]) -> StateChanges {
+        let known = addresses.iter().filter_map(|address| self.accounts.get_key_value(address));
+        let touched = known.filter(|(_, account)| account.touched);
+        changes_from(touched.map(|(address, account)| (*address, account.clone())))
+    }
+
     /// What was changed since the block began.
     pub(crate) fn into_changes(self) -> StateChanges {
-        let mut changes = StateChanges::default();
-        for (address, account) in self.accounts {
-            if !account.touched {
-                continue;
-            }
-            let code =
-                account.now.as_ref().and_then(|info| Some((info.code_hash, info.code.clone()?)));
-            let Some(change) = account.into_change() else { continue };
-            let known = change.before.map_or(KECCAK256_EMPTY, |before| before.code_hash);
-            if let Some((hash, code)) = code
-                && hash != known
-                && hash != KECCAK256_EMPTY
-            {
-                changes.code.insert(hash, code.original_bytes());
-            }
-            changes.accounts.insert(address, change);
-        }
-        changes
+        changes_from(self.accounts.into_iter().filter(|(_, account)| account.touched))
     }
 
     fn code(&mut self, hash: B256) -> Result<Bytecode, StateError> {
@@ -202,6 +248,26 @@ impl<'a> BlockState<'a> {
     }
 }
 
+/// Accounts of a [`BlockState`] at some moment.
+pub(crate) struct SavedAccounts(Vec<(Address, Option<CachedAccount>)>);
+
+fn changes_from(touched: impl Iterator<Item = (Address, CachedAccount)>) -> StateChanges {
+    let mut changes = StateChanges::default();
+    for (address, account) in touched {
+        let code = account.now.as_ref().and_then(|info| Some((info.code_hash, info.code.clone()?)));
+        let Some(change) = account.into_change() else { continue };
+        let known = change.before.map_or(KECCAK256_EMPTY, |before| before.code_hash);
+        if let Some((hash, code)) = code
+            && hash != known
+            && hash != KECCAK256_EMPTY
+        {
+            changes.code.insert(hash, code.original_bytes());
+        }
+        changes.accounts.insert(address, change);
+    }
+    changes
+}
+
 impl Database for BlockState<'_> {
     type Error = ReadError;
 
@@ -214,7 +280,7 @@ impl Database for BlockState<'_> {
     }
 
     fn storage(&mut self, address: Address, key: U256) -> Result<U256, ReadError> {
-        let state = self.state;
+        let state = self.state.clone();
         let account = self.load(address)?;
         if let Some(slot) = account.slots.get(&key) {
             return Ok(slot.now);

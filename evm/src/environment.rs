@@ -1,11 +1,13 @@
 //! Turns the chain's rules and a header into what revm wants to know.
 
+use crate::private::PRIVACY_MARKER_ADDRESS;
 use alloy_consensus::{EthereumTxEnvelope, Header, Transaction, TxEip4844};
 use alloy_primitives::{Address, U256};
 use entente_chain::{
     ChainSpec, RecoveredTransaction,
     fork::Fork,
     spec::{BlobParameters, BlockRules, EngineKind},
+    transaction::Signing,
 };
 use revm::{
     context::{BlockEnv, CfgEnv, TxEnv},
@@ -28,6 +30,8 @@ pub(crate) struct BlockFacts {
     pub(crate) rules: BlockRules,
     pub(crate) blobs: BlobParameters,
     pub(crate) chain_id: u64,
+    /// A v of 37 or 38 marks private transactions.
+    pub(crate) private_transactions: bool,
 }
 
 impl BlockFacts {
@@ -40,7 +44,15 @@ impl BlockFacts {
             rules: spec.rules_at(header.number),
             blobs: spec.blob_parameters_at(seconds).unwrap_or(default),
             chain_id: spec.chain_id,
+            private_transactions: spec.signing() == Signing::Quorum,
         }
+    }
+
+    /// Whether a transaction is a privacy marker.
+    pub(crate) fn is_marker(&self, transaction: &RecoveredTransaction) -> bool {
+        self.private_transactions
+            && self.rules.privacy_marker
+            && transaction.to() == Some(PRIVACY_MARKER_ADDRESS)
     }
 
     pub(crate) fn is_ethereum(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use crate::InvalidTransaction;
 use alloy_primitives::{Address, B256, Bloom};
-use entente_chain::StateError;
+use entente_chain::{StateError, private::PayloadHash};
 
 /// Why executing a block gave no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +16,14 @@ pub enum BlockError {
         hash: B256,
         /// The rule it breaks.
         cause: Box<InvalidTransaction>,
+    },
+    /// This node is or may be a party and cannot read the payload now.
+    #[error("private payload {hash} cannot be read: {cause}; execution waits for it")]
+    PayloadUnavailable {
+        /// Which payload.
+        hash: PayloadHash,
+        /// Why not.
+        cause: String,
     },
     /// The header names other transactions than the body has.
     #[error("transactions root is {got}, header says {expected}")]

@@ -7,13 +7,14 @@ use crate::{
     code_cache::CodeCache,
     database::BlockState,
     environment::BlockFacts,
+    private::{PrivateExecuted, PrivateRun},
     system,
 };
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bloom};
 use entente_chain::{
     ChainSpec, Receipt, RecoveredBlock, RecoveredTransaction, SealedHeader, StateChanges,
-    StateReader,
+    StateReader, private::PrivateStates,
 };
 use std::{fmt, sync::Arc};
 
@@ -34,6 +35,8 @@ pub struct Executed {
     pub changes: StateChanges,
     /// EIP-7685, from Prague on.
     pub requests_hash: Option<B256>,
+    /// What it changed in the private states of this node.
+    pub private: Vec<PrivateExecuted>,
 }
 
 /// Executes blocks and calls by the rules of one chain. Cheap to clone; clones share the cache of
@@ -43,6 +46,7 @@ pub struct Executor {
     pub(crate) spec: Arc<ChainSpec>,
     pub(crate) codes: Arc<CodeCache>,
     author_of: Arc<AuthorOf>,
+    pub(crate) privacy: Option<Arc<dyn PrivateStates>>,
 }
 
 impl fmt::Debug for Executor {
@@ -61,7 +65,13 @@ impl Executor {
     /// An executor that asks `author_of` who made a block; without an answer it is the coinbase.
     #[must_use]
     pub fn with_author(spec: Arc<ChainSpec>, author_of: Arc<AuthorOf>) -> Self {
-        Self { spec, codes: Arc::new(CodeCache::new()), author_of }
+        Self { spec, codes: Arc::new(CodeCache::new()), author_of, privacy: None }
+    }
+
+    /// Runs private transactions too, in the private states of this node.
+    #[must_use]
+    pub fn with_private_states(self, states: Arc<dyn PrivateStates>) -> Self {
+        Self { privacy: Some(states), ..self }
     }
 
     /// Whom COINBASE names in a block.
@@ -79,7 +89,12 @@ impl Executor {
         let mut state = BlockState::new(state, &self.codes);
         state.set_block_hash(parent.number, parent.hash());
         let facts = BlockFacts::new(&self.spec, header);
-        let mut run = BlockRun::new(facts, header, author, state);
+        let private = self
+            .privacy
+            .as_ref()
+            .filter(|_| facts.private_transactions)
+            .map(|states| PrivateRun::new(Arc::clone(states), &self.codes, parent.number));
+        let mut run = BlockRun::new(facts, header, author, state, private);
         system::begin(&mut run, header)?;
         Ok(run)
     }
@@ -126,8 +141,8 @@ impl Executor {
 pub(crate) fn into_executed(run: BlockRun<'_>, requests_hash: Option<B256>) -> (Executed, B256) {
     let (gas_used, bloom) = (run.gas_used, run.bloom);
     let receipts_root = body::receipts_root(&run.receipts, &run.blooms);
-    let (receipts, changes) = run.into_changes();
-    (Executed { receipts, gas_used, bloom, changes, requests_hash }, receipts_root)
+    let (receipts, changes, private) = run.into_changes();
+    (Executed { receipts, gas_used, bloom, changes, requests_hash, private }, receipts_root)
 }
 
 fn refused(failure: Failure, index: usize, transaction: &RecoveredTransaction) -> BlockError {

@@ -20,6 +20,9 @@ pub enum InvalidTransaction {
     /// GoQuorum's rule where gas has no price.
     #[error("Gas price not 0")]
     GasPriceNotZero,
+    /// GoQuorum's rule: value cannot move between public and private state.
+    #[error("ether value is not supported for private transactions")]
+    PrivateValue,
     /// More bytes than the chain allows.
     #[error("oversized data: {got} > {allowed}")]
     Oversized {

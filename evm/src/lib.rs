@@ -15,6 +15,7 @@ mod environment;
 mod error;
 mod executor;
 mod invalid_transaction;
+mod private;
 mod senders;
 mod system;
 #[cfg(test)]
@@ -29,5 +30,8 @@ pub use call::{
 pub use error::BlockError;
 pub use executor::{AuthorOf, Executed, Executor};
 pub use invalid_transaction::InvalidTransaction;
+pub use private::{
+    AffectedContract, PRIVACY_MARKER_ADDRESS, PrivateCall, PrivateExecuted, Simulated,
+};
 pub use senders::{SenderError, Senders};
 pub use validate::{IntrinsicGas, intrinsic_gas, validate_transaction};

@@ -6,7 +6,10 @@ use crate::{
     environment::{BlockFacts, blob_count, blob_price, spec_id},
 };
 use alloy_consensus::{Header, Transaction, TxType};
-use entente_chain::{ChainSpec, RecoveredTransaction, TransactionEnvelope, fork::Fork};
+use entente_chain::{
+    ChainSpec, RecoveredTransaction, TransactionEnvelope, fork::Fork,
+    transaction::has_private_signature,
+};
 use revm::{context_interface::cfg::GasParams, primitives::eip7825};
 
 /// What a transaction costs before anything runs.
@@ -85,7 +88,13 @@ pub(crate) fn check_kind(
     if !enabled {
         return Err(InvalidTransaction::TypeNotSupported);
     }
-    if let Some(have) = transaction.chain_id()
+    if facts.private_transactions && has_private_signature(transaction) {
+        // GoQuorum's pool refuses it; here a block may not hold it either, so that parties and
+        // others never differ.
+        if !transaction.value().is_zero() {
+            return Err(InvalidTransaction::PrivateValue);
+        }
+    } else if let Some(have) = transaction.chain_id()
         && have != facts.chain_id
     {
         return Err(InvalidTransaction::ChainId { have, want: facts.chain_id });

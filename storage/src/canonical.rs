@@ -2,7 +2,13 @@
 //! readers notice writes that overlap with their reads.
 
 use crate::{
-    KeyValue, StoreError, chain_records, chain_store::BlockCache, schema, state_trie::StateTrie,
+    KeyValue, StoreError, chain_records,
+    chain_store::BlockCache,
+    change_set::ChangeSet,
+    private_states::{Disk as PrivateDisk, PrivateRoots},
+    schema,
+    state_trie::StateTrie,
+    state_write,
 };
 use alloy_primitives::{B256, U256};
 use entente_chain::{BlockNumber, Header, SealedHeader};
@@ -41,6 +47,20 @@ pub(crate) struct Canonical {
     reverts: AtomicU64,
     /// Held while a revert is being written.
     reverting: Mutex<()>,
+    /// A private state, whose roots no header names.
+    private: Option<PrivateRoots>,
+}
+
+/// A revert that is being written.
+pub(crate) struct Reverting<'a> {
+    canonical: &'a Canonical,
+    _guard: MutexGuard<'a, ()>,
+}
+
+impl Drop for Reverting<'_> {
+    fn drop(&mut self) {
+        self.canonical.reverts.fetch_add(1, SeqCst);
+    }
 }
 
 impl Canonical {
@@ -64,7 +84,40 @@ impl Canonical {
             tip: Mutex::new(tip),
             reverts: AtomicU64::new(0),
             reverting: Mutex::new(()),
+            private: None,
         })
+    }
+
+    /// A private state beside the public one, on a disk that is its own part of the database.
+    pub(crate) fn private(public: &Self, disk: Arc<PrivateDisk>, tip: Tip) -> Self {
+        Self {
+            begun: AtomicU64::new(tip.head.header.number),
+            oldest: AtomicU64::new(public.oldest.load(SeqCst)),
+            blocks: BlockCache::default(),
+            tip: Mutex::new(tip),
+            reverts: AtomicU64::new(0),
+            reverting: Mutex::new(()),
+            private: Some(PrivateRoots::new(Arc::clone(&disk))),
+            disk,
+        }
+    }
+
+    /// The state root after a block of the chain.
+    pub(crate) fn state_root(&self, number: BlockNumber) -> Result<B256, StoreError> {
+        let header = chain_records::header(&*self.disk, number)?;
+        let header = header.ok_or(StoreError::UnknownBlock(number))?.header;
+        match &self.private {
+            Some(roots) => roots.root_at(number),
+            None => Ok(header.state_root),
+        }
+    }
+
+    /// What a block replaced; nothing, where it did nothing in a private state.
+    pub(crate) fn replaced(&self, number: BlockNumber) -> Result<ChangeSet, StoreError> {
+        match &self.private {
+            Some(roots) if !roots.has_changes(number)? => Ok(ChangeSet::default()),
+            _ => state_write::change_set(&*self.disk, number),
+        }
     }
 
     /// Head and trie. Held only for the copy of two pointers.
@@ -81,13 +134,16 @@ impl Canonical {
         self.begun.store(number, SeqCst);
     }
 
-    /// Runs `write`, which takes blocks back. Readers that overlap with it read again.
-    pub(crate) fn revert<T>(&self, write: impl FnOnce() -> T) -> T {
-        let _guard = locked(&self.reverting);
+    /// Blocks are taken back until the guard is dropped. Readers that overlap with it read again.
+    pub(crate) fn start_revert(&self) -> Reverting<'_> {
+        let guard = locked(&self.reverting);
         self.reverts.fetch_add(1, SeqCst);
-        let result = write();
-        self.reverts.fetch_add(1, SeqCst);
-        result
+        Reverting { canonical: self, _guard: guard }
+    }
+
+    /// Sets the oldest block whose state can be read.
+    pub(crate) fn set_oldest(&self, number: BlockNumber) {
+        self.oldest.store(number, SeqCst);
     }
 
     /// Number of reverts started and ended so far.

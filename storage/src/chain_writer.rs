@@ -7,7 +7,9 @@ use crate::{
     chain_records,
     chain_store::ChainReader,
     change_set::{ChangeSet, Replaced},
-    columns, log_index, schema,
+    columns, log_index,
+    private_states::{PrivateCommit, PrivateStates, PrivateTips},
+    schema,
     state_trie::{StateUpdate, root_after},
     state_write,
 };
@@ -30,6 +32,8 @@ pub struct BlockCommit {
     pub state: StateUpdate,
     /// Votes counted after it, where the engine keeps such; opaque.
     pub tally: Option<Bytes>,
+    /// What it changes in private states.
+    pub private: Vec<PrivateCommit>,
 }
 
 /// The one writer of a database. Owned by the chain thread.
@@ -38,6 +42,7 @@ pub struct ChainWriter {
     canonical: Arc<Canonical>,
     durability: Durability,
     history: History,
+    private: Option<PrivateStates>,
     failed: bool,
 }
 
@@ -46,8 +51,9 @@ impl ChainWriter {
         canonical: Arc<Canonical>,
         durability: Durability,
         history: History,
+        private: Option<PrivateStates>,
     ) -> Self {
-        Self { canonical, durability, history, failed: false }
+        Self { canonical, durability, history, private, failed: false }
     }
 
     /// Writes a block that follows the head and makes it the head. It is on the disk on return.
@@ -61,7 +67,7 @@ impl ChainWriter {
             return Err(StoreError::Failed);
         }
         let tip = self.canonical.tip();
-        let BlockCommit { block, receipts, state, tally } = commit;
+        let BlockCommit { block, receipts, state, tally, private } = commit;
         check_follows(&tip, &block, &state)?;
         let number = block.header.number;
         let head = Arc::new(Head {
@@ -76,14 +82,21 @@ impl ChainWriter {
         let replaced = state_write::put_state(&mut batch, &*self.canonical.disk, &state)?;
         state_write::put_change_set(&mut batch, number, &replaced);
         let oldest = self.prune(&mut batch, number)?;
+        let private = match (&self.private, private.first()) {
+            (Some(states), _) => Some(states.put(&mut batch, number, private)?),
+            (None, Some(first)) => return Err(StoreError::UnknownPrivateState(first.id.clone())),
+            (None, None) => None,
+        };
 
         self.canonical.begin(number);
         if let Some(oldest) = oldest {
-            self.canonical.oldest.store(oldest, SeqCst);
+            self.canonical.set_oldest(oldest);
+            self.private.iter().for_each(|states| states.set_oldest(oldest));
         }
         self.write(&batch)?;
         self.canonical.blocks.insert(Arc::new(block), Arc::new(receipts));
         self.canonical.publish(Tip { head: Arc::clone(&head), trie: state.trie().settled() });
+        private.into_iter().for_each(|tips| tips.publish(&head));
         Ok(head)
     }
 
@@ -152,14 +165,18 @@ impl ChainWriter {
         state_write::put_state(&mut batch, disk, &state)?;
         state_write::delete_change_set(&mut batch, number, &replaced);
         schema::put_head(&mut batch, number.saturating_sub(1));
+        let private = match &self.private {
+            Some(states) => states.put_reverted(&mut batch, number)?,
+            None => PrivateTips::default(),
+        };
 
-        canonical.revert(|| {
-            self.write(&batch)?;
-            canonical.blocks.clear();
-            canonical.begin(number.saturating_sub(1));
-            canonical.publish(Tip { head: parent.head, trie: state.trie().settled() });
-            Ok(block)
-        })
+        let reverting = canonical.start_revert();
+        private.revert(&parent.head, || self.write(&batch))?;
+        canonical.blocks.clear();
+        canonical.begin(number.saturating_sub(1));
+        canonical.publish(Tip { head: parent.head, trie: state.trie().settled() });
+        drop(reverting);
+        Ok(block)
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
@@ -183,6 +200,9 @@ impl ChainWriter {
         for pruned in oldest.saturating_add(1)..=wanted {
             let replaced = state_write::change_set(&*self.canonical.disk, pruned)?;
             state_write::delete_change_set(batch, pruned, &replaced);
+            if let Some(states) = &self.private {
+                states.prune(batch, pruned)?;
+            }
         }
         schema::put_oldest_state(batch, wanted);
         Ok(Some(wanted))

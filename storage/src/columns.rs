@@ -49,13 +49,15 @@ pub enum Column {
     ConsensusLog,
     /// Sequence number (8) to a provable breach of the protocol; opaque here.
     Evidence,
+    /// Private state (8), tag (1), key to a sealed value ([`crate::private_states`]).
+    PrivateState,
     /// Single values by name ([`crate::schema`]).
     Meta,
 }
 
 impl Column {
     /// Every column.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Headers,
         Self::Numbers,
         Self::Bodies,
@@ -74,6 +76,7 @@ impl Column {
         Self::Tallies,
         Self::ConsensusLog,
         Self::Evidence,
+        Self::PrivateState,
         Self::Meta,
     ];
 
@@ -99,6 +102,7 @@ impl Column {
             Self::Tallies => "tallies",
             Self::ConsensusLog => "consensus_log",
             Self::Evidence => "evidence",
+            Self::PrivateState => "private_state",
             Self::Meta => "meta",
         }
     }

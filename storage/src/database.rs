@@ -2,7 +2,7 @@
 
 use crate::{
     Batch, ChainReader, ChainWriter, Column, ConsensusLog, Durability, EvidenceLog, EvidenceReader,
-    KeyValue, StateStore, StoreError,
+    KeyValue, PrivateStates, StateStore, StoreError, ValueCipher,
     canonical::{Canonical, Head, Tip},
     chain_writer, schema,
     state_trie::{StateTrie, root_after},
@@ -201,11 +201,43 @@ impl Database {
         StateStore::new(Arc::clone(&self.canonical))
     }
 
+    /// Keeps private states in this database, their values sealed by `cipher`. The chain must have
+    /// its genesis; the writer is asked for afterwards.
+    ///
+    /// # Errors
+    /// When they were sealed by another cipher before, the database is open for reading only and
+    /// has none, or the disk fails.
+    pub fn private_states(
+        &self,
+        cipher: Arc<dyn ValueCipher>,
+    ) -> Result<PrivateStates, StoreError> {
+        if self.options.read_only && !PrivateStates::are_kept(&*self.canonical.disk)? {
+            return Err(StoreError::ReadOnly);
+        }
+        PrivateStates::open(Arc::clone(&self.canonical), cipher, self.durability())
+    }
+
     /// The one writer of the chain.
     ///
     /// # Errors
-    /// When it was handed out before, the database is open for reading only, or has no genesis.
+    /// When it was handed out before, the database is open for reading only, has no genesis, or
+    /// keeps private states ([`Self::writer_with`]).
     pub fn writer(&self) -> Result<ChainWriter, StoreError> {
+        if PrivateStates::are_kept(&*self.canonical.disk)? {
+            return Err(StoreError::PrivateStatesKept);
+        }
+        self.take_writer(None)
+    }
+
+    /// The one writer of the chain and of these private states.
+    ///
+    /// # Errors
+    /// When it was handed out before, the database is open for reading only, or has no genesis.
+    pub fn writer_with(&self, private: PrivateStates) -> Result<ChainWriter, StoreError> {
+        self.take_writer(Some(private))
+    }
+
+    fn take_writer(&self, private: Option<PrivateStates>) -> Result<ChainWriter, StoreError> {
         if self.options.read_only {
             return Err(StoreError::ReadOnly);
         }
@@ -214,7 +246,7 @@ impl Database {
             return Err(StoreError::Taken("chain writer"));
         }
         let canonical = Arc::clone(&self.canonical);
-        Ok(ChainWriter::new(canonical, self.durability(), self.options.history))
+        Ok(ChainWriter::new(canonical, self.durability(), self.options.history, private))
     }
 
     /// The one log of the consensus engine.

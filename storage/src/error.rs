@@ -2,7 +2,7 @@
 
 use crate::columns::Column;
 use alloy_primitives::B256;
-use entente_chain::{BlockNumber, StateError};
+use entente_chain::{BlockNumber, StateError, private::PrivateStateId};
 use std::path::Path;
 
 /// Why the database could not do what it was asked. The node is at fault, never a block from
@@ -77,6 +77,21 @@ pub enum StoreError {
         /// Genesis hash given.
         given: B256,
     },
+    /// The private columns were sealed with another key.
+    #[error(
+        "the private states of this database were sealed with another key; \
+         use the privacy keys it was made with"
+    )]
+    OtherPrivateKey,
+    /// The database keeps private states and would lose them.
+    #[error(
+        "this database keeps private states; start the node with its privacy keys, \
+         or its private states would fall behind the chain"
+    )]
+    PrivateStatesKept,
+    /// No such private state is kept here.
+    #[error("private state `{0}` is not kept here")]
+    UnknownPrivateState(PrivateStateId),
     /// No genesis was stored yet.
     #[error("the database has no genesis block yet")]
     Uninitialised,

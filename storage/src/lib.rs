@@ -36,12 +36,14 @@ mod database;
 mod error;
 mod evidence_log;
 mod log_index;
+mod private_states;
 mod schema;
 mod state_store;
 mod state_trie;
 mod state_view;
 mod state_write;
 mod trie;
+mod value_cipher;
 
 #[cfg(test)]
 mod memory;
@@ -58,7 +60,9 @@ pub use error::StoreError;
 pub use evidence_log::{EVIDENCE_KEPT, EvidenceLog, EvidenceReader};
 pub use key_value::{Batch, Durability, KeyRange, KeyValue, Visit};
 pub use log_index::LogIndexQuery;
+pub use private_states::{PrivateBlock, PrivateCommit, PrivateStates};
 pub use schema::SCHEMA_VERSION;
 pub use state_store::{AccountProof, PROOF_CHANGES_MAX, SlotProof, StateStore};
 pub use state_trie::{StateTrie, StateUpdate};
 pub use state_view::{StateOverlay, StateView};
+pub use value_cipher::ValueCipher;

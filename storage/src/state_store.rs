@@ -6,12 +6,10 @@
 use crate::{
     StoreError,
     canonical::{Canonical, Tip},
-    chain_records,
     chain_writer::reversed,
     change_set::ChangeSet,
     state_trie::{StateTrie, StateUpdate, root_after},
     state_view::StateView,
-    state_write,
     trie::{NodeReader, prove},
 };
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
@@ -102,6 +100,35 @@ impl StateStore {
             .map_err(|cause| cause.reading_state(self.canonical.tip().head.header.number))
     }
 
+    /// Accounts as they stand in the trie once `changes` are made after a block, in the order asked;
+    /// `None`: there is no such account then.
+    ///
+    /// # Errors
+    /// As [`Self::proof`].
+    pub fn leaves_after(
+        &self,
+        number: BlockNumber,
+        changes: Arc<StateChanges>,
+        accounts: &[Address],
+    ) -> Result<Vec<Option<TrieAccount>>, StateError> {
+        let leaves = || {
+            let tip = self.canonical.tip();
+            let trie = self.trie_at(&tip, number)?;
+            let disk = &*self.canonical.disk;
+            let update = root_after(disk, &trie, changes)?;
+            let nodes = NodeReader::accounts(disk);
+            let leaf = |address: &Address| {
+                if let Some(touched) = update.touched.get(address) {
+                    return Ok(touched.row.map(|row| row.leaf()));
+                }
+                let (_, leaf) = prove(nodes, &trie.accounts, keccak256(address))?;
+                leaf.map(|leaf| decode_leaf(address, &leaf)).transpose()
+            };
+            accounts.iter().map(leaf).collect::<Result<_, StoreError>>()
+        };
+        leaves().map_err(|cause| cause.reading_state(number))
+    }
+
     /// Proves an account and some of its slots as they were after a block. For a past block the
     /// difference to the head is undone in memory, at most [`PROOF_CHANGES_MAX`] places.
     ///
@@ -138,22 +165,13 @@ impl StateStore {
         address: Address,
         slots: &[U256],
     ) -> Result<AccountProof, StoreError> {
-        let trie = if number == tip.head.header.number {
-            tip.trie.clone()
-        } else {
-            self.past_trie(tip, number)?
-        };
+        let trie = self.trie_at(tip, number)?;
         let disk = &*self.canonical.disk;
         let hashed = keccak256(address);
         let (account_proof, leaf) = prove(NodeReader::accounts(disk), &trie.accounts, hashed)?;
         let account = leaf.map_or_else(
             || Ok(TrieAccount::new(0, U256::ZERO, EMPTY_ROOT_HASH, KECCAK256_EMPTY)),
-            |leaf| {
-                TrieAccount::decode(&mut leaf.as_slice()).map_err(|cause| StoreError::TrieNode {
-                    path: hashed.to_string().into(),
-                    cause: cause.to_string().into(),
-                })
-            },
+            |leaf| decode_leaf(&address, &leaf),
         )?;
         let root = trie.storage(hashed, account.storage_root);
         let nodes = NodeReader::storage(disk, hashed);
@@ -173,6 +191,13 @@ impl StateStore {
         })
     }
 
+    fn trie_at(&self, tip: &Tip, number: BlockNumber) -> Result<StateTrie, StoreError> {
+        if number == tip.head.header.number {
+            return Ok(tip.trie.clone());
+        }
+        self.past_trie(tip, number)
+    }
+
     /// The tries of a past state: those at the head with every later block undone.
     fn past_trie(&self, tip: &Tip, number: BlockNumber) -> Result<StateTrie, StoreError> {
         let disk = &*self.canonical.disk;
@@ -181,15 +206,14 @@ impl StateStore {
         if number < oldest {
             return Err(StoreError::NotKept { block: number, oldest });
         }
-        let unknown = || StoreError::UnknownBlock(number);
         if number > head {
-            return Err(unknown());
+            return Err(StoreError::UnknownBlock(number));
         }
-        let expected = chain_records::header(disk, number)?.ok_or_else(unknown)?.header.state_root;
+        let expected = self.canonical.state_root(number)?;
         let mut undone = ChangeSet::default();
         let mut places = 0;
         for later in (number.saturating_add(1)..=head).rev() {
-            for (address, replaced) in state_write::change_set(disk, later)?.accounts {
+            for (address, replaced) in self.canonical.replaced(later)?.accounts {
                 places += 1 + replaced.slots.len();
                 let place = undone.accounts.entry(address).or_default();
                 place.account = replaced.account;
@@ -205,4 +229,11 @@ impl StateStore {
         }
         Ok(update.trie())
     }
+}
+
+fn decode_leaf(address: &Address, mut leaf: &[u8]) -> Result<TrieAccount, StoreError> {
+    TrieAccount::decode(&mut leaf).map_err(|cause| StoreError::TrieNode {
+        path: keccak256(address).to_string().into(),
+        cause: cause.to_string().into(),
+    })
 }

@@ -1,7 +1,10 @@
 //! Private transactions as the chain, execution and storage see them: hashes of payloads, parties,
 //! privacy terms, and the answer to "what stands behind this hash". Keys and ciphers are elsewhere.
 
-use alloy_primitives::{B256, B512, Bytes};
+use crate::{BlockNumber, StateChanges, StateError, StateReader};
+use alloy_primitives::{Address, B256, B512, Bytes, Log};
+use alloy_rlp::{RlpDecodable, RlpEncodable};
+use alloy_trie::TrieAccount;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::{fmt, str::FromStr, sync::Arc};
 use zeroize::Zeroizing;
@@ -214,6 +217,72 @@ pub struct ContractTerms {
     pub flag: PrivacyFlag,
     /// Parties that must be named every time.
     pub mandatory: Vec<RecipientKey>,
+}
+
+/// What a private transaction did in one private state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, RlpDecodable, RlpEncodable)]
+pub struct PrivateReceipt {
+    /// Place of the public transaction in its block, from 0.
+    pub index: u32,
+    /// Whether it ran to its end.
+    pub success: bool,
+    /// Its logs.
+    pub logs: Vec<Log>,
+    /// What it returned when it reverted.
+    pub revert_output: Bytes,
+    /// Private contracts that took part, ascending.
+    pub affected: Vec<Address>,
+    /// For a marker: the private transaction inside (EIP-2718); else empty.
+    pub inner: Bytes,
+    /// Why it changed nothing although the EVM did not stop it: terms that were not kept.
+    pub refused: String,
+}
+
+/// A private state as execution reads it.
+pub trait PrivateState: StateReader {
+    /// The terms that a contract came into being under.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn terms(&self, contract: Address) -> Result<Option<ContractTerms>, StateError>;
+
+    /// The accounts as they stand in the state trie after changes; `None`: there is none.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn leaves_after(
+        &self,
+        changes: Arc<StateChanges>,
+        accounts: &[Address],
+    ) -> Result<Vec<Option<TrieAccount>>, StateError>;
+}
+
+/// Everything about private transactions that execution asks of a node: payloads, and its private
+/// states. A node without keys has none of it and is no party to anything.
+pub trait PrivateStates: PrivatePayloads {
+    /// The private states of the given keys of this node, each once.
+    fn states_of(&self, managed: &[RecipientKey]) -> Vec<PrivateStateId>;
+
+    /// Public accounts as they stand in the state trie once changes are made after a block.
+    ///
+    /// # Errors
+    /// When the database fails or the state is no longer kept.
+    fn public_leaves_after(
+        &self,
+        number: BlockNumber,
+        changes: Arc<StateChanges>,
+        accounts: &[Address],
+    ) -> Result<Vec<Option<TrieAccount>>, StateError>;
+
+    /// A private state after a block.
+    ///
+    /// # Errors
+    /// When the database fails or the state is no longer kept.
+    fn state_at(
+        &self,
+        id: &PrivateStateId,
+        number: BlockNumber,
+    ) -> Result<Arc<dyn PrivateState>, StateError>;
 }
 
 /// A payload's hash as the data of the public transaction.

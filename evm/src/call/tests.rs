@@ -39,6 +39,7 @@ fn context<'a>(header: &'a SealedHeader, state: &'a MemoryState) -> CallContext<
         state,
         gas_cap: 50_000_000,
         time_limit: Duration::from_secs(60),
+        private: None,
         state_overrides: None,
         block_overrides: None,
     }

@@ -126,7 +126,13 @@ impl Chain {
             return Err(format!("state root is {got}, header says {expected}"));
         }
         let receipts = executed.receipts;
-        let commit = BlockCommit { block: block.clone(), receipts, state: update, tally: None };
+        let commit = BlockCommit {
+            block: block.clone(),
+            receipts,
+            state: update,
+            tally: None,
+            private: Vec::new(),
+        };
         self.writer.commit(commit).unwrap();
         Ok(())
     }

@@ -300,7 +300,13 @@ mod tests {
         let hash = header.hash_slow();
         let header = SealedHeader::new(header, hash);
         let block = RecoveredBlock { header, body: Arc::new(BlockBody::default()) };
-        let commit = BlockCommit { block: block.clone(), receipts: Vec::new(), state, tally: None };
+        let commit = BlockCommit {
+            block: block.clone(),
+            receipts: Vec::new(),
+            state,
+            tally: None,
+            private: Vec::new(),
+        };
         writer.commit(commit).expect("committed");
         block
     }

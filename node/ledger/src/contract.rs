@@ -58,6 +58,7 @@ pub(crate) fn ask(
         ..TransactionRequest::default()
     };
     let call = CallContext {
+        private: None,
         header,
         state,
         gas_cap: GAS,

@@ -6,7 +6,7 @@
 
 use alloy_primitives::{Address, B256, Bytes};
 use entente_chain::{Header, Receipt, RecoveredBlock, StateChanges, limits::EXECUTED_BLOCKS_MAX};
-use entente_storage::StateUpdate;
+use entente_storage::{PrivateCommit, StateUpdate};
 use std::{collections::VecDeque, sync::Arc};
 
 /// A block that was executed and may be adopted.
@@ -15,6 +15,7 @@ pub(crate) struct ExecutedBlock {
     pub(crate) receipts: Vec<Receipt>,
     pub(crate) state: StateUpdate,
     pub(crate) changes: Arc<StateChanges>,
+    pub(crate) private: Vec<PrivateCommit>,
 }
 
 /// What two blocks have in common that execute alike.

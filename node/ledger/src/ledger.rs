@@ -14,9 +14,10 @@ use entente_consensus::{
     BuildAttributes, ChainPosition, Verdict,
     rules::{self, HeaderRules},
 };
-use entente_evm::{BuildRequest, Draft, Executed, TransactionSource};
+use entente_evm::{BuildRequest, Draft, Executed, PrivateExecuted, TransactionSource};
 use entente_storage::{
-    BlockCommit, ChainReader, ChainWriter, Database, Head, StateOverlay, StateStore, StateTrie,
+    BlockCommit, ChainReader, ChainWriter, Database, Head, PrivateCommit, PrivateStates,
+    StateOverlay, StateStore, StateTrie, StoreError,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -39,6 +40,7 @@ pub struct Ledger {
     execution: Arc<dyn Execution>,
     pub(crate) reader: ChainReader,
     states: StateStore,
+    private: Option<PrivateStates>,
     pub(crate) writer: ChainWriter,
     trie: StateTrie,
     tally: VoteTally,
@@ -58,11 +60,27 @@ impl Ledger {
         spec: Arc<ChainSpec>,
         execution: Arc<dyn Execution>,
     ) -> Result<Self, LedgerError> {
+        Self::open_with(database, spec, execution, None)
+    }
+
+    /// Opens the chain of an initialised database that also keeps private states.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(
+        database: &Database,
+        spec: Arc<ChainSpec>,
+        execution: Arc<dyn Execution>,
+        private: Option<PrivateStates>,
+    ) -> Result<Self, LedgerError> {
         supported(&spec)?;
         let reader = database.reader();
         let states = database.states();
         let trie = states.trie_at_head()?;
-        let writer = database.writer()?;
+        let writer = match private.clone() {
+            Some(private) => database.writer_with(private)?,
+            None => database.writer()?,
+        };
         let rules = rules::rules_for(Arc::clone(&spec));
         let head = reader.head().header.clone();
         // Worked out below: a contract may name those of the first block.
@@ -75,6 +93,7 @@ impl Ledger {
             execution,
             reader,
             states,
+            private,
             writer,
             trie,
             tally,
@@ -172,14 +191,16 @@ impl Ledger {
         };
         let request = BuildRequest { template, parent: &head.header, author, time_limit };
         let Draft { mut header, body, executed } = self.execution.build(request, &state, source)?;
-        let Executed { receipts, changes, .. } = executed;
+        let Executed { receipts, changes, private, .. } = executed;
         let changes = Arc::new(changes);
         let state = self.states.root_after(&self.trie, Arc::clone(&changes))?;
+        let private = self.private_commits(private)?;
         header.state_root = state.root();
         let key = ExecutionKey::new(&header, author);
         let header = header_hash::seal(self.spec.engine_at(header.number), header)?;
         let block = RecoveredBlock { header, body };
-        self.executed.keep(key, ExecutedBlock { block: block.clone(), receipts, state, changes });
+        self.executed
+            .keep(key, ExecutedBlock { block: block.clone(), receipts, state, changes, private });
         Ok(block)
     }
 
@@ -226,7 +247,8 @@ impl Ledger {
         parent: &SealedHeader,
     ) -> Result<ExecutedBlock, LedgerError> {
         let state = self.states.at(parent.number)?;
-        let Executed { receipts, changes, .. } = self.execution.execute(block, parent, &state)?;
+        let Executed { receipts, changes, private, .. } =
+            self.execution.execute(block, parent, &state)?;
         let changes = Arc::new(changes);
         let state = self.states.root_after(&self.trie, Arc::clone(&changes))?;
         if state.root() != block.header.state_root {
@@ -235,7 +257,23 @@ impl Ledger {
                 expected: block.header.state_root,
             });
         }
-        Ok(ExecutedBlock { block: block.clone(), receipts, state, changes })
+        let private = self.private_commits(private)?;
+        Ok(ExecutedBlock { block: block.clone(), receipts, state, changes, private })
+    }
+
+    /// Works the roots of private states out; writes nothing.
+    fn private_commits(
+        &self,
+        executed: Vec<PrivateExecuted>,
+    ) -> Result<Vec<PrivateCommit>, LedgerError> {
+        let commit = |executed: PrivateExecuted| {
+            let PrivateExecuted { id, changes, receipts, terms } = executed;
+            let store = self.private.as_ref().and_then(|private| private.store(&id));
+            let store = store.ok_or_else(|| StoreError::UnknownPrivateState(id.clone()))?;
+            let state = store.root_after(&store.trie_at_head()?, Arc::new(changes))?;
+            Ok(PrivateCommit { id, state, receipts, terms: terms.into_iter().collect() })
+        };
+        executed.into_iter().map(commit).collect()
     }
 
     /// Commits a finally sealed block, executing it if that has not happened yet.
@@ -269,7 +307,7 @@ impl Ledger {
             Some(executed) => executed,
             None => self.execute(&block, parent)?,
         };
-        let ExecutedBlock { block: executed, receipts, state, changes } = executed;
+        let ExecutedBlock { block: executed, receipts, state, changes, private } = executed;
         // The body that was executed: the hash says nothing about the one that came with the seals.
         let block = executed.with_header(block.header);
         let tally = self.rules.tally_after(&block.header, self.tally.clone())?;
@@ -282,6 +320,7 @@ impl Ledger {
             receipts,
             state,
             tally: changed,
+            private,
         })?;
         // The committed trie keeps a bounded part in memory.
         self.trie = self.states.trie_at_head()?;

@@ -9,10 +9,12 @@ mod error;
 mod executed;
 mod execution;
 mod ledger;
+mod private;
 mod reorganize;
 
 pub use contract::ContractError;
 pub use error::LedgerError;
 pub use execution::Execution;
 pub use ledger::{CommittedBlock, Ledger};
+pub use private::{PrivateLedger, Residents};
 pub use reorganize::{Reorganization, RevertedBlock};

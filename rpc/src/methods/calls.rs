@@ -43,6 +43,7 @@ impl Prepared {
 
     fn context<'a>(&'a self, service: &Service) -> CallContext<'a> {
         CallContext {
+            private: None,
             header: &self.header,
             state: &self.state,
             gas_cap: service.limits.call_gas,

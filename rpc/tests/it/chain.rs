@@ -197,7 +197,13 @@ impl TestChain {
         let header = seal(EngineKind::Qbft, header).expect("hash");
         let block = RecoveredBlock { header, body: draft.body };
         let tally = self.tally_after(&block.header);
-        let commit = BlockCommit { block: block.clone(), receipts: receipts.clone(), state, tally };
+        let commit = BlockCommit {
+            block: block.clone(),
+            receipts: receipts.clone(),
+            state,
+            tally,
+            private: Vec::new(),
+        };
         self.writer.commit(commit).expect("commit");
         (block, receipts)
     }
@@ -239,7 +245,9 @@ impl TestChain {
         assert_eq!(state.root(), block.header.state_root, "block {}", block.header.number);
         let receipts = executed.receipts;
         let tally = self.tally_after(&block.header);
-        self.writer.commit(BlockCommit { block, receipts, state, tally }).expect("commit");
+        self.writer
+            .commit(BlockCommit { block, receipts, state, tally, private: Vec::new() })
+            .expect("commit");
     }
 
     /// Blocks 1 to 4: a transfer and a deployment, a call that logs, one that reverts, nothing.

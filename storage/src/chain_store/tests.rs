@@ -153,7 +153,9 @@ fn extend(reader: &ChainReader, states: &StateStore, writer: &mut ChainWriter, b
     let receipts = vec![receipt; transactions.len()];
     let body = BlockBody { transactions, ..BlockBody::default() };
     let block = RecoveredBlock { header: SealedHeader::new(header, hash), body: Arc::new(body) };
-    writer.commit(BlockCommit { block, receipts, state, tally: None }).unwrap();
+    writer
+        .commit(BlockCommit { block, receipts, state, tally: None, private: Vec::new() })
+        .unwrap();
 }
 
 fn transaction(nonce: u64) -> Arc<RecoveredTransaction> {

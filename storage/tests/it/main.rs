@@ -10,6 +10,7 @@
 mod chain;
 mod kill;
 mod opening;
+mod private_states;
 mod proofs;
 mod states;
 mod world;

@@ -101,10 +101,17 @@ impl World {
         let (genesis, json) = genesis();
         let database = Database::open(path, options).unwrap();
         database.initialise(&genesis, json.as_bytes()).unwrap();
+        let writer = database.writer().unwrap();
+        Self::over(database, writer, seed)
+    }
+
+    /// Over a database with a genesis.
+    pub(crate) fn over(database: Database, writer: ChainWriter, seed: u64) -> Self {
+        let (genesis, _) = genesis();
         let mut world = Self {
             reader: database.reader(),
             states: database.states(),
-            writer: database.writer().unwrap(),
+            writer,
             database,
             models: vec![genesis_model(&genesis)],
             seed,
@@ -144,7 +151,7 @@ impl World {
         let block =
             RecoveredBlock { header: SealedHeader::new(header, hash), body: Arc::new(body) };
         let tally = number.is_multiple_of(4).then(|| Bytes::from(number.to_be_bytes()));
-        (BlockCommit { block, receipts, state, tally }, model)
+        (BlockCommit { block, receipts, state, tally, private: Vec::new() }, model)
     }
 
     pub(crate) fn try_commit(&mut self) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@ mod branches;
 mod contract;
 mod executed_once;
 mod kill;
+mod private;
 mod registry;
 mod seals;
 mod world;

@@ -1,0 +1,100 @@
+//! What one block did in a private state: a row for each block that did anything.
+
+use alloy_primitives::{Address, B256};
+use alloy_rlp::{RlpDecodable, RlpEncodable};
+use entente_chain::private::{
+    ContractTerms, PayloadHash, PrivacyFlag, PrivateReceipt, RecipientKey,
+};
+
+/// What one block did in a private state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PrivateBlock {
+    /// Root of the private state after it.
+    pub state_root: B256,
+    /// One receipt per private transaction, ascending by its place in the block.
+    pub receipts: Vec<PrivateReceipt>,
+    /// Contracts that came into being under terms.
+    pub terms: Vec<Address>,
+}
+
+#[derive(RlpDecodable, RlpEncodable)]
+struct Row {
+    state_root: B256,
+    receipts: Vec<PrivateReceipt>,
+    terms: Vec<Address>,
+}
+
+impl PrivateBlock {
+    pub(super) fn encode(self) -> Vec<u8> {
+        let Self { state_root, receipts, terms } = self;
+        alloy_rlp::encode(Row { state_root, receipts, terms })
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let Row { state_root, receipts, terms } = alloy_rlp::decode_exact(bytes).ok()?;
+        Some(Self { state_root, receipts, terms })
+    }
+}
+
+#[derive(RlpDecodable, RlpEncodable)]
+struct TermsRow {
+    creation: alloy_primitives::B512,
+    flag: u8,
+    mandatory: Vec<B256>,
+}
+
+pub(super) fn encode_terms(terms: &ContractTerms) -> Vec<u8> {
+    alloy_rlp::encode(TermsRow {
+        creation: terms.creation.0,
+        flag: terms.flag.number(),
+        mandatory: terms.mandatory.iter().map(|key| B256::from(key.0)).collect(),
+    })
+}
+
+pub(super) fn decode_terms(bytes: &[u8]) -> Option<ContractTerms> {
+    let TermsRow { creation, flag, mandatory } = alloy_rlp::decode_exact(bytes).ok()?;
+    Some(ContractTerms {
+        creation: PayloadHash(creation),
+        flag: PrivacyFlag::from_number(flag.into())?,
+        mandatory: mandatory.into_iter().map(|key| RecipientKey(key.0)).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::{B512, Bytes, Log, LogData};
+
+    #[test]
+    fn a_block_is_read_back_and_every_cut_refused() {
+        let data = LogData::new_unchecked(vec![B256::repeat_byte(1)], Bytes::from_static(b"x"));
+        let receipt = PrivateReceipt {
+            index: 3,
+            success: true,
+            logs: vec![Log { address: Address::repeat_byte(2), data }],
+            affected: vec![Address::repeat_byte(4)],
+            ..PrivateReceipt::default()
+        };
+        let block = PrivateBlock {
+            state_root: B256::repeat_byte(9),
+            receipts: vec![receipt],
+            terms: vec![Address::repeat_byte(4)],
+        };
+        let bytes = block.clone().encode();
+        assert_eq!(PrivateBlock::decode(&bytes), Some(block));
+        for end in 0..bytes.len() {
+            assert_eq!(PrivateBlock::decode(&bytes[..end]), None);
+        }
+    }
+
+    #[test]
+    fn terms_are_read_back() {
+        let terms = ContractTerms {
+            creation: PayloadHash(B512::repeat_byte(1)),
+            flag: PrivacyFlag::MandatoryRecipients,
+            mandatory: vec![RecipientKey([7; 32])],
+        };
+        assert_eq!(decode_terms(&encode_terms(&terms)), Some(terms));
+        assert_eq!(decode_terms(b""), None);
+    }
+}
