@@ -1,5 +1,7 @@
 //! What an operator may set about the server, and every bound it keeps.
 
+use alloy_primitives::B256;
+use entente_chain::private::PrivateStateId;
 use std::{fmt, net::SocketAddr, time::Duration};
 
 /// A group of methods that is switched on or off as one: the part of the name before `_`.
@@ -25,13 +27,15 @@ pub enum Namespace {
     Admin,
     /// `debug_*`.
     Debug,
+    /// `privacy_*`: how private states agree.
+    Privacy,
     /// `entente_*`.
     Entente,
 }
 
 impl Namespace {
     /// All namespaces.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Eth,
         Self::Net,
         Self::Web3,
@@ -42,6 +46,7 @@ impl Namespace {
         Self::Clique,
         Self::Admin,
         Self::Debug,
+        Self::Privacy,
         Self::Entente,
     ];
 
@@ -59,6 +64,7 @@ impl Namespace {
             Self::Clique => "clique",
             Self::Admin => "admin",
             Self::Debug => "debug",
+            Self::Privacy => "privacy",
             Self::Entente => "entente",
         }
     }
@@ -74,6 +80,15 @@ impl fmt::Display for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.prefix())
     }
+}
+
+/// A private state that callers may choose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateAccess {
+    /// Its name.
+    pub id: PrivateStateId,
+    /// Keccak-256 of the token that opens it; `None`: it is open to all who reach the server.
+    pub token: Option<B256>,
 }
 
 /// Every bound of the server.
@@ -174,6 +189,10 @@ pub struct RpcConfig {
     pub namespaces: Vec<Namespace>,
     /// Whether transactions without a chain id (before EIP-155) are taken.
     pub allow_unprotected_transactions: bool,
+    /// Private states that callers may choose; the default one is open where it is not named.
+    pub private_states: Vec<StateAccess>,
+    /// Whether private transactions of the node's own accounts go out inside privacy markers.
+    pub privacy_markers: bool,
     /// Threads that serve connections; each connection stays on one, which keeps its calls in order.
     pub connection_threads: usize,
     /// Every bound.
@@ -188,6 +207,8 @@ impl Default for RpcConfig {
             cors_origins: Vec::new(),
             namespaces: vec![Namespace::Eth, Namespace::Net, Namespace::Web3, Namespace::Entente],
             allow_unprotected_transactions: false,
+            private_states: Vec::new(),
+            privacy_markers: false,
             connection_threads: 2,
             limits: RpcLimits::default(),
         }

@@ -4,9 +4,14 @@ use crate::{
     Backend, Namespace, RpcLimits,
     error::{Answer, RpcError},
     filters::Filters,
+    local_accounts::LocalAccounts,
+    private::{PrivateAccess, PrivateReceipts},
     send_desk::SendDesk,
 };
-use entente_chain::{ChainSpec, Receipt, RecoveredBlock, RecoveredTransaction};
+use entente_chain::{
+    ChainSpec, Receipt, RecoveredBlock, RecoveredTransaction,
+    private::{PrivateReceipt, PrivateStateId},
+};
 use entente_evm::{Executor, Senders};
 use entente_storage::{ChainReader, StateStore};
 use serde::Serialize;
@@ -27,8 +32,18 @@ pub struct NewHead {
     pub block: RecoveredBlock,
     /// Its receipts, in the order of its transactions.
     pub receipts: Arc<Vec<Receipt>>,
+    /// What its private transactions did in each private state of this node.
+    pub private: PrivateReceipts,
     /// The chain left it for a better branch.
     pub removed: bool,
+}
+
+impl NewHead {
+    /// What its private transactions did in one private state.
+    pub(crate) fn private_of(&self, id: &PrivateStateId) -> &[PrivateReceipt] {
+        let found = self.private.iter().find(|(state, _)| state == id);
+        found.map_or(&[], |(_, receipts)| receipts)
+    }
 }
 
 /// Where subscriptions hear of new things. Slow listeners lose their subscription, never memory.
@@ -69,6 +84,10 @@ pub struct Context {
     pub senders: Arc<Senders>,
     /// The node.
     pub backend: Arc<dyn Backend>,
+    /// Accounts whose keys it holds.
+    pub accounts: Arc<LocalAccounts>,
+    /// Its private side; `None`: it takes no part in private transactions.
+    pub private: Option<PrivateAccess>,
     /// New heads and pending transactions.
     pub events: Events,
 }
@@ -80,6 +99,8 @@ pub(crate) struct Service {
     pub(crate) namespaces: Vec<Namespace>,
     pub(crate) filters: Filters,
     pub(crate) desk: SendDesk,
+    /// Private transactions go out inside privacy markers.
+    pub(crate) markers: bool,
     /// The node's runtime: heavy work runs on its blocking threads, not on connection threads.
     pub(crate) runtime: Handle,
     pub(crate) heavy: Arc<Semaphore>,

@@ -77,7 +77,7 @@ pub(crate) fn rewards(
         return Ok(vec![0; percentiles.len()]);
     };
     let base_fee = header.base_fee_per_gas.unwrap_or_default();
-    let mut paid: Vec<(u128, u64)> = place_receipts(&block, &receipts)
+    let mut paid: Vec<(u128, u64)> = place_receipts(&block, &receipts, &[])
         .map(|placed| {
             let tip = placed.transaction.effective_tip_per_gas(base_fee).unwrap_or_default();
             (tip, placed.gas_used())

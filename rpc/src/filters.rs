@@ -6,7 +6,7 @@ use crate::{
     RpcLimits,
     context::{NewHead, Service},
     error::{Answer, RpcError},
-    log_query::{LogCriteria, LogFilter, LogRange, find_in_span, find_logs},
+    log_query::{LogFilter, LogRange, find_in_span, find_logs},
     params::BlockSpec,
     types::LogView,
 };
@@ -129,7 +129,7 @@ impl Ids {
 
 /// What a poll must do once the lock is released.
 enum Poll {
-    Logs(LogCriteria, Step),
+    Logs(Box<LogFilter>, Step),
     Blocks(Range<BlockNumber>),
     Pending(Vec<B256>),
 }
@@ -191,7 +191,7 @@ impl Filters {
                     LogRange::Span(_, Some(BlockSpec::Number(last))) => last,
                     LogRange::Span(..) | LogRange::Block(_) => BlockNumber::MAX,
                 };
-                Poll::Logs(wanted.criteria.clone(), cursor.advance(reader, last)?)
+                Poll::Logs(wanted.clone(), cursor.advance(reader, last)?)
             }
         })
     }
@@ -268,14 +268,15 @@ pub(crate) fn filter_changes(service: &Service, id: U128) -> Answer {
             }
             service.answer(&hashes)
         }
-        Poll::Logs(criteria, Step { left, new }) => {
+        Poll::Logs(filter, Step { left, new }) => {
             let mut logs = Vec::new();
             for left in left {
-                logs.extend(criteria.select(&left.block, &left.receipts));
+                let private = left.private_of(&filter.private_state);
+                logs.extend(filter.criteria.select(&left.block, &left.receipts, private));
             }
             logs.iter_mut().for_each(LogView::remove);
             if let Some(last) = new.end.checked_sub(1).filter(|last| *last >= new.start) {
-                logs.extend(find_in_span(service, &criteria, new.start, last)?);
+                logs.extend(find_in_span(service, &filter, new.start, last)?);
             }
             service.answer(&logs)
         }

@@ -12,13 +12,19 @@ mod error;
 mod fees;
 mod filters;
 mod health;
+mod local_accounts;
 mod log_query;
 mod methods;
 mod middleware;
 mod params;
+mod private;
+mod private_request;
+mod private_sending;
+mod private_view;
 mod send_desk;
 mod server;
 mod subscriptions;
+mod transaction_request;
 mod types;
 mod validators;
 
@@ -26,6 +32,8 @@ pub use backend::{
     Backend, BoxFuture, EvidenceRecord, NodeInfo, PeerInfo, PoolContent, PoolStatus, Readiness,
     Rejected,
 };
-pub use config::{Namespace, RpcConfig, RpcLimits};
+pub use config::{Namespace, RpcConfig, RpcLimits, StateAccess};
 pub use context::{Context, Events, NewHead};
+pub use local_accounts::LocalAccounts;
+pub use private::{Distribution, PrivateAccess, PrivateBackend, PrivateReceipts, StoredPayload};
 pub use server::{RpcServer, RpcStartError};

@@ -10,7 +10,10 @@ use crate::{
     types::{LogView, place_receipts},
 };
 use alloy_primitives::{Address, B256, Log};
-use entente_chain::{BlockNumber, Receipt, RecoveredBlock};
+use entente_chain::{
+    BlockNumber, Receipt, RecoveredBlock,
+    private::{PrivateReceipt, PrivateStateId},
+};
 use entente_storage::LogIndexQuery;
 use serde_json::Value;
 use std::time::Instant;
@@ -41,6 +44,8 @@ pub(crate) enum LogRange {
 pub(crate) struct LogFilter {
     pub(crate) criteria: LogCriteria,
     pub(crate) range: LogRange,
+    /// The private state whose logs the caller sees beside public ones.
+    pub(crate) private_state: PrivateStateId,
 }
 
 impl LogFilter {
@@ -49,6 +54,7 @@ impl LogFilter {
         value: &Value,
         limits: &RpcLimits,
         argument: usize,
+        private_state: PrivateStateId,
     ) -> Result<Self, RpcError> {
         let wrong = |cause: String| RpcError::argument(argument, cause);
         let Value::Object(fields) = value else { return Err(wrong("not a filter object".into())) };
@@ -79,7 +85,7 @@ impl LogFilter {
             Some(Value::Array(positions)) => parse_topics(positions, limits)?,
             Some(_) => return Err(wrong("topics: not a list".into())),
         };
-        Ok(Self { criteria: LogCriteria { addresses, topics }, range })
+        Ok(Self { criteria: LogCriteria { addresses, topics }, range, private_state })
     }
 }
 
@@ -144,9 +150,14 @@ impl LogCriteria {
     }
 
     /// The wanted logs of one block.
-    pub(crate) fn select(&self, block: &RecoveredBlock, receipts: &[Receipt]) -> Vec<LogView> {
+    pub(crate) fn select(
+        &self,
+        block: &RecoveredBlock,
+        receipts: &[Receipt],
+        private: &[PrivateReceipt],
+    ) -> Vec<LogView> {
         let mut found = Vec::new();
-        for placed in place_receipts(block, receipts) {
+        for placed in place_receipts(block, receipts, private) {
             found.extend(placed.logs(|log| self.matches(log)));
         }
         found
@@ -169,7 +180,7 @@ pub(crate) fn find_logs(service: &Service, filter: &LogFilter) -> Result<Vec<Log
         LogRange::Block(hash) => {
             let number = service.context.reader.number(hash)?;
             let number = number.ok_or_else(|| RpcError::Refused("unknown block".into()))?;
-            let mut search = Search::new(service, &filter.criteria);
+            let mut search = Search::new(service, filter);
             search.look_into(BlockSpec::Hash(hash), number)?;
             Ok(search.found)
         }
@@ -178,7 +189,7 @@ pub(crate) fn find_logs(service: &Service, filter: &LogFilter) -> Result<Vec<Log
             if from > to {
                 return Err(RpcError::InvalidParams(format!("from {from} is after to {to}")));
             }
-            find_in_span(service, &filter.criteria, from, to.min(head))
+            find_in_span(service, filter, from, to.min(head))
         }
     }
 }
@@ -186,14 +197,15 @@ pub(crate) fn find_logs(service: &Service, filter: &LogFilter) -> Result<Vec<Log
 /// The wanted logs of `from..=to`; `to` is at most the head.
 pub(crate) fn find_in_span(
     service: &Service,
-    criteria: &LogCriteria,
+    filter: &LogFilter,
     from: BlockNumber,
     to: BlockNumber,
 ) -> Result<Vec<LogView>, RpcError> {
     if from > to {
         return Ok(Vec::new());
     }
-    let mut search = Search::new(service, criteria);
+    let mut search = Search::new(service, filter);
+    let criteria = &filter.criteria;
     if criteria.is_unfiltered() {
         check_span(&service.limits, from, to)?;
         for number in from..=to {
@@ -204,7 +216,13 @@ pub(crate) fn find_in_span(
             addresses: criteria.addresses.clone(),
             topics: criteria.topics.clone(),
         };
-        for number in service.context.reader.blocks_with_logs(&query, from, to)? {
+        let mut blocks = service.context.reader.blocks_with_logs(&query, from, to)?;
+        if let Some(states) = service.private_states() {
+            blocks.extend(states.blocks_with_logs(&filter.private_state, &query, from, to)?);
+            blocks.sort_unstable();
+            blocks.dedup();
+        }
+        for number in blocks {
             search.look_into(BlockSpec::Number(number), number)?;
         }
     }
@@ -223,15 +241,15 @@ fn check_span(limits: &RpcLimits, from: BlockNumber, to: BlockNumber) -> Result<
 
 struct Search<'a> {
     service: &'a Service,
-    criteria: &'a LogCriteria,
+    filter: &'a LogFilter,
     deadline: Instant,
     found: Vec<LogView>,
 }
 
 impl<'a> Search<'a> {
-    fn new(service: &'a Service, criteria: &'a LogCriteria) -> Self {
+    fn new(service: &'a Service, filter: &'a LogFilter) -> Self {
         let deadline = Instant::now() + service.limits.logs_time;
-        Self { service, criteria, deadline, found: Vec::new() }
+        Self { service, filter, deadline, found: Vec::new() }
     }
 
     /// Adds the wanted logs of the block at a height, when it is the one that is meant.
@@ -242,11 +260,13 @@ impl<'a> Search<'a> {
             )));
         }
         let reader = &self.service.context.reader;
-        // A header without bloom bits has no logs: its body is not read.
+        let private = self.service.private_receipts(&self.filter.private_state, number)?;
+        let privately = private.iter().any(|receipt| !receipt.logs.is_empty());
+        // A header without bloom bits has no public logs: its body is not read.
         let unknown = || RpcError::Refused("unknown block".into());
         match reader.header(number)? {
             Some(header) if !meant.may_be(header.hash()) => return Err(unknown()),
-            Some(header) if !header.logs_bloom.is_zero() => {}
+            Some(header) if privately || !header.logs_bloom.is_zero() => {}
             _ => return Ok(()),
         }
         let Some((block, receipts)) = reader.block_with_receipts(number)? else { return Ok(()) };
@@ -254,8 +274,8 @@ impl<'a> Search<'a> {
             return Err(unknown());
         }
         let allowed = self.service.limits.logs;
-        for placed in place_receipts(&block, &receipts) {
-            self.found.extend(placed.logs(|log| self.criteria.matches(log)));
+        for placed in place_receipts(&block, &receipts, &private) {
+            self.found.extend(placed.logs(|log| self.filter.criteria.matches(log)));
             if self.found.len() > allowed {
                 return Err(RpcError::Limit(format!("query returns more than {allowed} logs")));
             }
@@ -270,7 +290,7 @@ mod tests {
     use serde_json::json;
 
     fn parse(value: &Value) -> Result<LogFilter, RpcError> {
-        LogFilter::parse(value, &RpcLimits::default(), 0)
+        LogFilter::parse(value, &RpcLimits::default(), 0, PrivateStateId::default_state())
     }
 
     #[test]

@@ -9,13 +9,16 @@ mod debug;
 mod evidence;
 mod fees;
 mod filters;
+mod private;
 mod raft;
+mod sending;
 mod state;
 mod transactions;
 mod txpool;
 mod validators;
 
 pub(crate) use blocks::finalized;
+pub(crate) use calls::{call_error, read_request};
 
 use crate::{
     Namespace,
@@ -24,10 +27,17 @@ use crate::{
     error::{Answer, RpcError},
     params::Params,
 };
+use entente_chain::private::PrivateStateId;
+use http::Extensions;
 use jsonrpsee::{
     RpcModule, core::RegisterMethodError, server::ConnectionId, types::ErrorObjectOwned,
 };
 use std::sync::Arc;
+
+/// The private state that a caller chose when it connected or asked.
+pub(crate) fn chosen_state(caller: &Extensions) -> PrivateStateId {
+    caller.get().cloned().unwrap_or_else(PrivateStateId::default_state)
+}
 
 /// Where a method runs.
 #[derive(Clone, Copy)]
@@ -71,6 +81,8 @@ fn table() -> impl Iterator<Item = &'static Method> {
         state::METHODS,
         blocks::METHODS,
         transactions::METHODS,
+        sending::METHODS,
+        private::METHODS,
         fees::METHODS,
         calls::METHODS,
         filters::METHODS,
@@ -105,20 +117,21 @@ fn is_offered(name: &str, namespaces: &[Namespace]) -> bool {
 
 fn add(module: &mut RpcModule<Service>, method: Method) -> Result<(), RegisterMethodError> {
     let Method { name, most, run } = method;
-    let read = move |raw: Option<&str>, connection: Option<&ConnectionId>| {
+    let read = move |raw: Option<&str>, caller: &Extensions| {
         let mut params = Params::parse(raw)?;
         params.at_most(most)?;
-        params.connection = connection.map_or(0, |id| id.0);
+        params.connection = caller.get::<ConnectionId>().map_or(0, |id| id.0);
+        params.private_state = chosen_state(caller);
         Ok::<_, RpcError>(params)
     };
     match run {
         Run::Inline(run) => module.register_method(name, move |raw, service, extensions| {
-            let params = read(raw.as_str(), extensions.get())?;
+            let params = read(raw.as_str(), extensions)?;
             run(service, &params).map_err(ErrorObjectOwned::from)
         })?,
         Run::Heavy(run) => {
             module.register_async_method(name, move |raw, service, extensions| async move {
-                let params = read(raw.as_str(), extensions.get())?;
+                let params = read(raw.as_str(), &extensions)?;
                 service
                     .run_heavy(move |service| run(service, &params))
                     .await
@@ -127,7 +140,7 @@ fn add(module: &mut RpcModule<Service>, method: Method) -> Result<(), RegisterMe
         }
         Run::Waits(run) => {
             module.register_async_method(name, move |raw, service, extensions| async move {
-                let params = read(raw.as_str(), extensions.get())?;
+                let params = read(raw.as_str(), &extensions)?;
                 run(service, params).await.map_err(ErrorObjectOwned::from)
             })?
         }

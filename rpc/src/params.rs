@@ -3,16 +3,18 @@
 
 use crate::error::RpcError;
 use alloy_primitives::{Address, B256, Bytes, U256, hex};
-use entente_chain::BlockNumber;
+use entente_chain::{BlockNumber, private::PrivateStateId};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, value::RawValue};
 
 /// The parameters of one call.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Params {
     values: Vec<Box<RawValue>>,
     /// The connection that the call came over.
     pub(crate) connection: usize,
+    /// The private state that the caller chose.
+    pub(crate) private_state: PrivateStateId,
 }
 
 /// A block as clients name it.
@@ -50,14 +52,18 @@ impl Params {
     pub(crate) fn parse(raw: Option<&str>) -> Result<Self, RpcError> {
         let text = raw.unwrap_or("[]").trim();
         if text == "null" {
-            return Ok(Self::default());
+            return Ok(Self::of(Vec::new()));
         }
         if !text.starts_with('[') {
             return Err(RpcError::InvalidParams("non-array args".into()));
         }
         let values = serde_json::from_str(text)
             .map_err(|cause| RpcError::InvalidParams(format!("params: {cause}")))?;
-        Ok(Self { values, connection: 0 })
+        Ok(Self::of(values))
+    }
+
+    fn of(values: Vec<Box<RawValue>>) -> Self {
+        Self { values, connection: 0, private_state: PrivateStateId::default_state() }
     }
 
     /// Refuses more parameters than a method takes.

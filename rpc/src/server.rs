@@ -137,6 +137,7 @@ fn service(config: &RpcConfig, context: Context) -> Service {
         namespaces: config.namespaces.clone(),
         filters: Filters::new(&config.limits),
         desk,
+        markers: config.privacy_markers,
         runtime,
         heavy: Arc::new(Semaphore::new(config.limits.heavy_calls)),
         waiting: AtomicUsize::new(0),
@@ -252,6 +253,7 @@ impl Stack {
             service,
             allowed_hosts: config.allowed_hosts,
             origins: config.cors_origins,
+            private_states: config.private_states,
         };
         Self {
             methods,

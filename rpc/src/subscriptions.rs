@@ -7,11 +7,12 @@ use crate::{
     Context, NewHead,
     context::Service,
     error::RpcError,
-    log_query::{LogCriteria, LogFilter},
+    log_query::LogFilter,
+    methods::chosen_state,
     params::Params,
     types::{HeaderView, LogView, TransactionView},
 };
-use entente_chain::RecoveredTransaction;
+use entente_chain::{RecoveredTransaction, private::PrivateStateId};
 use jsonrpsee::{
     RpcModule,
     core::{server::SubscriptionCloseResponse, traits::IdProvider},
@@ -44,8 +45,8 @@ pub(crate) fn register(module: &mut RpcModule<Service>) -> Result<(), RegisterMe
         "eth_subscribe",
         "eth_subscription",
         "eth_unsubscribe",
-        |params, pending, service, _| {
-            let wanted = Wanted::parse(params.as_str(), &service);
+        |params, pending, service, caller| {
+            let wanted = Wanted::parse(params.as_str(), &service, chosen_state(&caller));
             serve(wanted, pending, service)
         },
     )?;
@@ -55,7 +56,7 @@ pub(crate) fn register(module: &mut RpcModule<Service>) -> Result<(), RegisterMe
 /// What a client subscribed to.
 enum Wanted {
     Heads,
-    Logs(LogCriteria),
+    Logs(Box<LogFilter>),
     Pending {
         whole: bool,
     },
@@ -64,7 +65,11 @@ enum Wanted {
 }
 
 impl Wanted {
-    fn parse(raw: Option<&str>, service: &Service) -> Result<Self, RpcError> {
+    fn parse(
+        raw: Option<&str>,
+        service: &Service,
+        private_state: PrivateStateId,
+    ) -> Result<Self, RpcError> {
         let params = Params::parse(raw)?;
         params.at_most(2)?;
         match params.text(0)?.as_str() {
@@ -74,8 +79,8 @@ impl Wanted {
             "logs" => {
                 let filter =
                     params.optional(1)?.unwrap_or_else(|| Value::Object(Default::default()));
-                let filter = LogFilter::parse(&filter, &service.limits, 1)?;
-                Ok(Self::Logs(filter.criteria))
+                let filter = LogFilter::parse(&filter, &service.limits, 1, private_state)?;
+                Ok(Self::Logs(Box::new(filter)))
             }
             other => {
                 let other: String = other.chars().take(64).collect();
@@ -118,10 +123,11 @@ async fn serve(
             })
             .await
         }
-        Wanted::Logs(criteria) => {
+        Wanted::Logs(filter) => {
             drop(transactions);
             feed.run(heads, move |head: &NewHead, out| {
-                let mut logs = criteria.select(&head.block, &head.receipts);
+                let private = head.private_of(&filter.private_state);
+                let mut logs = filter.criteria.select(&head.block, &head.receipts, private);
                 if head.removed {
                     logs.iter_mut().for_each(LogView::remove);
                 }

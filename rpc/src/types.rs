@@ -6,13 +6,17 @@
 use alloy_consensus::{Header, Transaction as _, TxReceipt as _};
 use alloy_eips::eip4844::fake_exponential;
 use alloy_eips::eip4895::Withdrawals;
-use alloy_primitives::{Address, B256, Bloom, Bytes, U64, U128, U256};
+use alloy_primitives::{Address, B256, Bloom, Bytes, Log, U64, U128, U256, logs_bloom};
 use alloy_rlp::Encodable as _;
 use entente_chain::{
     BlockNumber, ChainSpec, Receipt, RecoveredBlock, RecoveredTransaction, SealedHeader,
-    TransactionEnvelope,
+    TransactionEnvelope, private::PrivateReceipt, transaction::has_private_signature,
 };
-use serde::{Serialize, Serializer, ser::SerializeSeq as _};
+use entente_evm::PRIVACY_MARKER_ADDRESS;
+use serde::{
+    Serialize, Serializer,
+    ser::{Error as _, SerializeSeq as _},
+};
 
 /// A header.
 #[derive(Serialize)]
@@ -93,7 +97,24 @@ pub(crate) struct TransactionView<'a> {
     gas_price: Option<U128>,
     transaction_index: Option<U64>,
     #[serde(flatten)]
-    envelope: &'a TransactionEnvelope,
+    envelope: EnvelopeView<'a>,
+}
+
+/// A signed transaction. A private one has the v of chain 1 (37 or 38), which says nothing about its
+/// chain, so none is named.
+struct EnvelopeView<'a>(&'a TransactionEnvelope);
+
+impl Serialize for EnvelopeView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !has_private_signature(self.0) {
+            return self.0.serialize(serializer);
+        }
+        let mut fields = serde_json::to_value(self.0).map_err(S::Error::custom)?;
+        if let Some(fields) = fields.as_object_mut() {
+            fields.remove("chainId");
+        }
+        fields.serialize(serializer)
+    }
 }
 
 impl<'a> TransactionView<'a> {
@@ -109,7 +130,7 @@ impl<'a> TransactionView<'a> {
             from: transaction.sender(),
             gas_price: transaction.is_dynamic_fee().then(|| U128::from(price)),
             transaction_index: Some(U64::from(index)),
-            envelope: transaction.envelope(),
+            envelope: EnvelopeView(transaction.envelope()),
         }
     }
 
@@ -121,7 +142,7 @@ impl<'a> TransactionView<'a> {
             from: transaction.sender(),
             gas_price: transaction.is_dynamic_fee().then(|| U128::from(price)),
             transaction_index: None,
-            envelope: transaction.envelope(),
+            envelope: EnvelopeView(transaction.envelope()),
         }
     }
 }
@@ -170,6 +191,9 @@ pub(crate) struct ReceiptView {
     is_privacy_marker_transaction: Option<bool>,
     logs: Vec<LogView>,
     logs_bloom: Bloom,
+    /// What a private transaction returned when it reverted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revert_reason: Option<Bytes>,
     status: U64,
     to: Option<Address>,
     transaction_hash: B256,
@@ -188,20 +212,36 @@ pub(crate) struct PlacedReceipt<'a> {
     gas_before: u64,
     /// Logs of the transactions before it.
     logs_before: usize,
+    /// What it did in the caller's private state.
+    private: Option<&'a PrivateReceipt>,
+    /// Private logs of the transactions before it: GoQuorum counts them for themselves.
+    private_logs_before: usize,
 }
 
-/// The receipts of a block in order.
+/// The receipts of a block in order, with what its private transactions did in one private state.
 pub(crate) fn place_receipts<'a>(
     block: &'a RecoveredBlock,
     receipts: &'a [Receipt],
+    private: &'a [PrivateReceipt],
 ) -> impl Iterator<Item = PlacedReceipt<'a>> {
-    let (mut gas_before, mut logs_before) = (0, 0);
+    let (mut gas_before, mut logs_before, mut private_logs_before) = (0, 0, 0);
+    let mut rest = private.iter().peekable();
     block.transactions().iter().zip(receipts).enumerate().map(
         move |(index, (transaction, receipt))| {
-            let placed =
-                PlacedReceipt { block, transaction, receipt, index, gas_before, logs_before };
+            let private = rest.next_if(|private| usize::try_from(private.index) == Ok(index));
+            let placed = PlacedReceipt {
+                block,
+                transaction,
+                receipt,
+                index,
+                gas_before,
+                logs_before,
+                private,
+                private_logs_before,
+            };
             gas_before = receipt.cumulative_gas_used;
             logs_before += receipt.logs.len();
+            private_logs_before += private.map_or(0, |private| private.logs.len());
             placed
         },
     )
@@ -213,14 +253,38 @@ impl PlacedReceipt<'_> {
         self.receipt.cumulative_gas_used.saturating_sub(self.gas_before)
     }
 
-    /// The logs that `wanted` holds for.
+    /// The logs that `wanted` holds for, private ones of the caller included.
     pub(crate) fn logs<'b>(
         &'b self,
-        wanted: impl Fn(&alloy_primitives::Log) -> bool + 'b,
+        wanted: impl Fn(&Log) -> bool + Copy + 'b,
+    ) -> impl Iterator<Item = LogView> + 'b {
+        self.public_logs(wanted).chain(self.private_logs(wanted))
+    }
+
+    fn public_logs<'b>(
+        &'b self,
+        wanted: impl Fn(&Log) -> bool + 'b,
+    ) -> impl Iterator<Item = LogView> + 'b {
+        self.number_logs(&self.receipt.logs, self.logs_before, wanted)
+    }
+
+    fn private_logs<'b>(
+        &'b self,
+        wanted: impl Fn(&Log) -> bool + 'b,
+    ) -> impl Iterator<Item = LogView> + 'b {
+        let logs = self.private.map_or(&[][..], |private| &private.logs);
+        self.number_logs(logs, self.private_logs_before, wanted)
+    }
+
+    fn number_logs<'b>(
+        &'b self,
+        logs: &'b [Log],
+        before: usize,
+        wanted: impl Fn(&Log) -> bool + 'b,
     ) -> impl Iterator<Item = LogView> + 'b {
         let header = &self.block.header;
-        let logs = self.receipt.logs.iter().enumerate().filter(move |(_, log)| wanted(log));
-        logs.map(|(position, log)| LogView {
+        let logs = logs.iter().enumerate().filter(move |(_, log)| wanted(log));
+        logs.map(move |(position, log)| LogView {
             address: log.address,
             topics: log.topics().to_vec(),
             data: log.data.data.clone(),
@@ -229,13 +293,60 @@ impl PlacedReceipt<'_> {
             transaction_index: U64::from(self.index),
             block_hash: header.hash(),
             block_timestamp: U64::from(header.timestamp),
-            log_index: U64::from(self.logs_before + position),
+            log_index: U64::from(before + position),
             removed: false,
         })
     }
 
+    /// The receipt as the caller sees it: of a private transaction what it did in the caller's
+    /// private state, of a privacy marker only what it did in public.
     pub(crate) fn view(&self, spec: &ChainSpec) -> ReceiptView {
-        let (header, transaction) = (&self.block.header, self.transaction);
+        let private = self.private.filter(|private| private.inner.is_empty());
+        let (success, logs, bloom): (_, Vec<_>, _) = match private {
+            None => {
+                (self.receipt.success, self.public_logs(|_| true).collect(), self.receipt.bloom())
+            }
+            Some(private) => {
+                (private.success, self.private_logs(|_| true).collect(), logs_bloom(&private.logs))
+            }
+        };
+        let transaction = self.transaction;
+        let is_marker = transaction.to() == Some(PRIVACY_MARKER_ADDRESS);
+        ReceiptView {
+            is_privacy_marker_transaction: spec.is_quorum.then_some(is_marker),
+            logs,
+            logs_bloom: bloom,
+            revert_reason: private.and_then(reverted),
+            status: U64::from(u8::from(success)),
+            ..self.frame(spec, transaction)
+        }
+    }
+
+    /// The receipt of the private transaction inside a privacy marker, or of a private transaction;
+    /// `None`: the caller is no party.
+    pub(crate) fn private_view(
+        &self,
+        spec: &ChainSpec,
+        inner: Option<&RecoveredTransaction>,
+    ) -> Option<ReceiptView> {
+        let private = self.private?;
+        let frame = self.frame(spec, inner.unwrap_or(self.transaction));
+        Some(ReceiptView {
+            cumulative_gas_used: U64::ZERO,
+            gas_used: U64::ZERO,
+            is_privacy_marker_transaction: Some(false),
+            logs: self.private_logs(|_| true).collect(),
+            logs_bloom: logs_bloom(&private.logs),
+            revert_reason: reverted(private),
+            status: U64::from(u8::from(private.success)),
+            transaction_hash: self.transaction.hash(),
+            ..frame
+        })
+    }
+
+    /// What the block and the transaction alone say.
+    fn frame(&self, spec: &ChainSpec, transaction: &RecoveredTransaction) -> ReceiptView {
+        let header = &self.block.header;
         let created = transaction.to().is_none();
         ReceiptView {
             block_hash: header.hash(),
@@ -253,16 +364,21 @@ impl PlacedReceipt<'_> {
                 .blob_gas_used()
                 .and_then(|_| blob_base_fee(spec, header.header()))
                 .map(U128::from),
-            is_privacy_marker_transaction: spec.is_quorum.then_some(false),
-            logs: self.logs(|_| true).collect(),
-            logs_bloom: self.receipt.bloom(),
-            status: U64::from(u8::from(self.receipt.success)),
+            is_privacy_marker_transaction: None,
+            logs: Vec::new(),
+            logs_bloom: Bloom::ZERO,
+            revert_reason: None,
+            status: U64::ZERO,
             to: transaction.to(),
             transaction_hash: transaction.hash(),
             transaction_index: U64::from(self.index),
             kind: U64::from(u8::from(transaction.tx_type())),
         }
     }
+}
+
+fn reverted(private: &PrivateReceipt) -> Option<Bytes> {
+    Some(&private.revert_output).filter(|output| !output.is_empty()).cloned()
 }
 
 /// Base fee of blob gas in a block, in wei (EIP-4844).

@@ -7,7 +7,7 @@ use super::{
     transaction::{Outcome, PrivateTransaction, run_once},
     watch::Part,
 };
-use crate::{BlockError, Executor, database::BlockState, environment::BlockFacts};
+use crate::{BlockError, CallError, Executor, database::BlockState, environment::BlockFacts};
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, TxKind};
 use entente_chain::{
@@ -44,16 +44,14 @@ pub struct AffectedContract {
 }
 
 /// What a private transaction would do on the head.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Simulated {
     /// Private contracts that would take part, ascending by address.
     pub affected: Vec<AffectedContract>,
     /// Root over all contracts that would take part.
     pub execution_root: B256,
-    /// What it would return if it reverted.
-    pub reverted: Option<Bytes>,
-    /// Why it would fail otherwise.
-    pub halted: Option<String>,
+    /// How it would fail.
+    pub failure: Option<CallError>,
 }
 
 impl Executor {
@@ -95,13 +93,14 @@ impl Executor {
         let sender = (call.from, call.nonce);
         let states = DualState { private: &mut private, public: &mut public, sender };
         let Outcome { result, changes, watch } = run_once(&facts, &block, states, &transaction)?;
-        let (mut reverted, mut halted) = (None, None);
-        match result {
-            Ok(ExecutionResult::Revert { output, .. }) => reverted = Some(output),
-            Ok(ExecutionResult::Halt { reason, .. }) => halted = Some(format!("{reason:?}")),
-            Ok(ExecutionResult::Success { .. }) => {}
-            Err(cause) => halted = Some(cause.to_string()),
-        }
+        let failure = match result {
+            Ok(ExecutionResult::Revert { output, .. }) => Some(CallError::reverted(output)),
+            Ok(ExecutionResult::Halt { reason, gas, .. }) => {
+                Some(CallError::halted(&reason, gas.tx_gas_used()))
+            }
+            Ok(ExecutionResult::Success { .. }) => None,
+            Err(cause) => Some(CallError::Halted { reason: cause.to_string(), gas_used: 0 }),
+        };
         let affected = affected(&*reader, &mut private, &watch.affected)?;
         DualState { private: &mut private, public: &mut public, sender }.commit(changes)?;
         let (own, others) = terms::split(&mut private, &watch.affected)?;
@@ -110,7 +109,7 @@ impl Executor {
         let other_leaves = node.public_leaves_after(head.number, changed, &others)?;
         let leaves = own.into_iter().zip(own_leaves).chain(others.into_iter().zip(other_leaves));
         let execution_root = terms::execution_root(leaves);
-        Ok(Simulated { affected, execution_root, reverted, halted })
+        Ok(Simulated { affected, execution_root, failure })
     }
 }
 

@@ -217,6 +217,7 @@ fn reorganize(
     let reverted = reverted.into_iter().map(|left| NewHead {
         block: RecoveredBlock::clone(&left.block),
         receipts: left.receipts,
+        private: left.private,
         removed: true,
     });
     for head in reverted {
@@ -250,7 +251,7 @@ fn publish(
     returned: Vec<Arc<RecoveredTransaction>>,
     ports: &ChainPorts,
 ) -> ChainPosition {
-    let CommittedBlock { block, receipts, position } = committed;
+    let CommittedBlock { block, receipts, private, position } = committed;
     let header = &block.header;
     tracing::info!(
         number = header.number,
@@ -267,7 +268,7 @@ fn publish(
     ports.network.set_head(header.number, header.hash(), header.timestamp);
     ports.position.send_replace(position.clone());
     // Nobody may be listening: that is no error.
-    drop(ports.events.heads.send(Arc::new(NewHead { block, receipts, removed: false })));
+    drop(ports.events.heads.send(Arc::new(NewHead { block, receipts, private, removed: false })));
     position
 }
 

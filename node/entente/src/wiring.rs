@@ -265,6 +265,8 @@ impl Shared {
                 evidence: self.database.evidence_reader(),
                 metrics,
             }),
+            accounts: Arc::default(),
+            private: None,
             events: self.events.clone(),
         }
     }

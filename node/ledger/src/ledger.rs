@@ -7,8 +7,12 @@ use crate::{
 };
 use alloy_primitives::Address;
 use entente_chain::{
-    ChainSpec, Header, Receipt, RecoveredBlock, SealedHeader, StateReader, ValidatorSet,
-    header_hash, limits::REORGANISATION_BLOCKS_MAX, spec::EngineKind, votes::VoteTally,
+    BlockNumber, ChainSpec, Header, Receipt, RecoveredBlock, SealedHeader, StateReader,
+    ValidatorSet, header_hash,
+    limits::REORGANISATION_BLOCKS_MAX,
+    private::{PrivateReceipt, PrivateStateId},
+    spec::EngineKind,
+    votes::VoteTally,
 };
 use entente_consensus::{
     BuildAttributes, ChainPosition, Verdict,
@@ -21,6 +25,9 @@ use entente_storage::{
 };
 use std::{sync::Arc, time::Duration};
 
+/// Private receipts of one block, by private state.
+pub type PrivateReceipts = Vec<(PrivateStateId, Vec<PrivateReceipt>)>;
+
 /// What became of a commit: everything that listeners need.
 #[derive(Clone, Debug)]
 pub struct CommittedBlock {
@@ -28,6 +35,8 @@ pub struct CommittedBlock {
     pub block: RecoveredBlock,
     /// Its receipts.
     pub receipts: Arc<Vec<Receipt>>,
+    /// What its private transactions did in each private state of this node.
+    pub private: PrivateReceipts,
     /// Head and validators of the next block.
     pub position: ChainPosition,
 }
@@ -327,7 +336,23 @@ impl Ledger {
         self.tally = tally;
         self.executed.clear();
         let receipts = self.reader.receipts(block.header.number)?.unwrap_or_default();
-        Ok(CommittedBlock { block, receipts, position: self.position() })
+        let private = self.private_receipts(block.header.number)?;
+        Ok(CommittedBlock { block, receipts, private, position: self.position() })
+    }
+
+    /// What the private transactions of a committed block did in each private state.
+    pub(crate) fn private_receipts(
+        &self,
+        number: BlockNumber,
+    ) -> Result<PrivateReceipts, LedgerError> {
+        let Some(states) = &self.private else { return Ok(Vec::new()) };
+        let mut receipts = Vec::new();
+        for id in states.ids() {
+            if let Some(block) = states.block(&id, number)? {
+                receipts.push((id, block.receipts));
+            }
+        }
+        Ok(receipts)
     }
 
     /// Checks a sealed block of somebody else in full and commits it.

@@ -2,7 +2,7 @@
 //! brings the old one back; a process that dies in between opens at a block that both sides know,
 //! as every block is taken back and committed by a batch of its own.
 
-use crate::{CommittedBlock, Ledger, LedgerError, ledger::stored_tally};
+use crate::{CommittedBlock, Ledger, LedgerError, PrivateReceipts, ledger::stored_tally};
 use entente_chain::{
     BlockNumber, Receipt, RecoveredBlock, SealedHeader, limits::REORGANISATION_BLOCKS_MAX,
     spec::EngineKind,
@@ -16,6 +16,8 @@ pub struct RevertedBlock {
     pub block: Arc<RecoveredBlock>,
     /// What it gave.
     pub receipts: Arc<Vec<Receipt>>,
+    /// What its private transactions did in each private state of this node.
+    pub private: PrivateReceipts,
 }
 
 /// What became of a change of branches.
@@ -50,14 +52,15 @@ impl Ledger {
         let head = self.head().header.number;
         let mut receipts = Vec::new();
         for number in (ancestor.saturating_add(1)..=head).rev() {
-            receipts.push(self.reader.receipts(number)?.unwrap_or_default());
+            let private = self.private_receipts(number)?;
+            receipts.push((self.reader.receipts(number)?.unwrap_or_default(), private));
         }
         let reverted: Vec<RevertedBlock> = self
             .writer
             .revert_to(ancestor)?
             .into_iter()
             .zip(receipts)
-            .map(|(block, receipts)| RevertedBlock { block, receipts })
+            .map(|(block, (receipts, private))| RevertedBlock { block, receipts, private })
             .collect();
         self.reload()?;
         let mut committed = Vec::with_capacity(branch.len());

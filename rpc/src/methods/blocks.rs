@@ -144,7 +144,8 @@ fn block_receipts(service: &Service, params: &Params) -> Answer {
         return service.answer(&());
     };
     let receipts = receipts_of(service, &block)?;
-    let views: Vec<_> = place_receipts(&block, &receipts)
+    let private = service.private_receipts(&params.private_state, block.header.number)?;
+    let views: Vec<_> = place_receipts(&block, &receipts, &private)
         .map(|placed| placed.view(&service.context.spec))
         .collect();
     service.answer(&views)

@@ -5,13 +5,13 @@ use crate::{
     context::Service,
     error::{Answer, RpcError},
     params::Params,
+    private_view::SeenState,
 };
 use alloy_eips::eip2930::AccessList;
 use alloy_primitives::U64;
 use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest, state::StateOverride};
-use entente_chain::SealedHeader;
+use entente_chain::{SealedHeader, StateReader};
 use entente_evm::{CallContext, CallError};
-use entente_storage::StateView;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ pub(super) const METHODS: &[Method] = &[
 /// A call and the state it runs on.
 struct Prepared {
     header: SealedHeader,
-    state: StateView,
+    state: SeenState,
     request: TransactionRequest,
     state_overrides: Option<StateOverride>,
     block_overrides: Option<BlockOverrides>,
@@ -35,17 +35,17 @@ impl Prepared {
         let request = read_request(params)?;
         let block = params.block(1)?;
         let (state_overrides, block_overrides) = (params.optional(2)?, params.optional(3)?);
-        let state = state_at(service, block)?;
-        let header = service.context.reader.header_by_hash(state.hash())?;
+        let state = state_at(service, params, block)?;
+        let header = service.context.reader.header_by_hash(state.public.hash())?;
         let header = header.ok_or_else(RpcError::header_not_found)?;
         Ok(Self { header, state, request, state_overrides, block_overrides })
     }
 
     fn context<'a>(&'a self, service: &Service) -> CallContext<'a> {
         CallContext {
-            private: None,
             header: &self.header,
-            state: &self.state,
+            state: &self.state.public,
+            private: self.state.private.as_ref().map(|view| view as &dyn StateReader),
             gas_cap: service.limits.call_gas,
             time_limit: service.limits.call_time,
             state_overrides: self.state_overrides.as_ref(),
@@ -55,7 +55,7 @@ impl Prepared {
 }
 
 /// Tools send `data`, `input`, or both; two that differ are two different calls.
-fn read_request(params: &Params) -> Result<TransactionRequest, RpcError> {
+pub(crate) fn read_request(params: &Params) -> Result<TransactionRequest, RpcError> {
     let value: Value = params.json(0)?;
     let request: TransactionRequest = params.json(0)?;
     let both = (value.get("data"), value.get("input"));

@@ -2,7 +2,7 @@
 
 use super::{Method, inline};
 use crate::{context::Service, error::Answer, params::Params, types::quantity};
-use alloy_primitives::{Address, U64, keccak256};
+use alloy_primitives::{U64, keccak256};
 use serde_json::{Map, Value, json};
 
 /// The eth protocol that geth named last with this method.
@@ -24,8 +24,6 @@ pub(super) const METHODS: &[Method] = &[
     inline("eth_coinbase", 0, coinbase),
     inline("eth_mining", 0, mining),
     inline("eth_hashrate", 0, |service, _| service.answer(&U64::ZERO)),
-    // The node keeps no accounts of users.
-    inline("eth_accounts", 0, |service, _| service.answer::<[Address]>(&[])),
     inline("entente_consensusStatus", 0, consensus_status),
 ];
 

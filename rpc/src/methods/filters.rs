@@ -28,7 +28,8 @@ pub(super) const METHODS: &[Method] = &[
 ];
 
 fn filter(service: &Service, params: &Params) -> Result<LogFilter, RpcError> {
-    LogFilter::parse(&params.json::<Value>(0)?, &service.limits, 0)
+    let private_state = params.private_state.clone();
+    LogFilter::parse(&params.json::<Value>(0)?, &service.limits, 0, private_state)
 }
 
 fn logs(service: &Service, params: &Params) -> Answer {

@@ -6,10 +6,10 @@ use crate::{
     context::Service,
     error::{Answer, RpcError},
     params::{BlockSpec, Params, parse_slot},
+    private_view::SeenState,
 };
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
-use entente_chain::{Account, BlockNumber, StateReader as _};
-use entente_storage::StateView;
+use entente_chain::BlockNumber;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -34,18 +34,25 @@ fn hash_not_found() -> RpcError {
     RpcError::Refused("header for hash not found".into())
 }
 
-/// The state at a block.
-pub(super) fn state_at(service: &Service, block: BlockSpec) -> Result<StateView, RpcError> {
-    let state = service.context.states.at(resolve_state(service, block)?)?;
-    if block.may_be(state.hash()) { Ok(state) } else { Err(hash_not_found()) }
-}
-
-fn account(service: &Service, address: Address, block: BlockSpec) -> Result<Account, RpcError> {
-    Ok(state_at(service, block)?.account(address)?.unwrap_or_default())
+/// The states at a block, as the caller sees them.
+pub(super) fn state_at(
+    service: &Service,
+    params: &Params,
+    block: BlockSpec,
+) -> Result<SeenState, RpcError> {
+    let number = resolve_state(service, block)?;
+    let private = service.private_state(&params.private_state, number)?;
+    let public = service.context.states.at(number)?;
+    if block.may_be(public.hash()) {
+        Ok(SeenState { public, private })
+    } else {
+        Err(hash_not_found())
+    }
 }
 
 fn balance(service: &Service, params: &Params) -> Answer {
-    service.answer(&account(service, params.address(0)?, params.block(1)?)?.balance)
+    let (address, block) = (params.address(0)?, params.block(1)?);
+    service.answer(&state_at(service, params, block)?.account(address)?.balance)
 }
 
 fn transaction_count(service: Arc<Service>, params: Params) -> BoxFuture<Answer> {
@@ -57,25 +64,21 @@ fn transaction_count(service: Arc<Service>, params: Params) -> BoxFuture<Answer>
                 return service.answer(&U64::from(nonce));
             }
         }
-        service.answer(&U64::from(account(&service, address, block)?.nonce))
+        let account = state_at(&service, &params, block)?.account(address)?;
+        service.answer(&U64::from(account.nonce))
     })
 }
 
 fn code(service: &Service, params: &Params) -> Answer {
     let (address, block) = (params.address(0)?, params.block(1)?);
-    let state = state_at(service, block)?;
-    let code = match state.account(address)? {
-        Some(account) if account.has_code() => state.code(account.code_hash)?,
-        _ => Bytes::new(),
-    };
-    service.answer(&code)
+    service.answer(&state_at(service, params, block)?.code(address)?)
 }
 
 fn storage_at(service: &Service, params: &Params) -> Answer {
     let address = params.address(0)?;
     let slot = parse_slot(&params.text(1)?)
         .map_err(|cause| RpcError::argument(1, format!("unable to decode storage key: {cause}")))?;
-    let value = state_at(service, params.block(2)?)?.slot(address, slot)?;
+    let value = state_at(service, params, params.block(2)?)?.slot(address, slot)?;
     service.answer(&B256::from(value))
 }
 
@@ -117,7 +120,8 @@ fn proof(service: &Service, params: &Params) -> Answer {
         .collect::<Result<Vec<U256>, _>>()?;
     let block = params.block(2)?;
     let number = resolve_state(service, block)?;
-    let proof = service.context.states.proof(number, address, &slots)?;
+    let store = service.store_of(&params.private_state, address, number)?;
+    let proof = store.proof(number, address, &slots)?;
     // The chain may have left the block for another at its height.
     if let BlockSpec::Hash(hash) = block
         && service.context.reader.hash(number)? != Some(hash)

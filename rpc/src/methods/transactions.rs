@@ -36,7 +36,7 @@ pub(super) const METHODS: &[Method] = &[
 ];
 
 /// A committed transaction: its block and its position.
-fn committed(
+pub(super) fn committed(
     service: &Service,
     hash: B256,
 ) -> Result<Option<(Arc<RecoveredBlock>, usize)>, RpcError> {
@@ -129,7 +129,8 @@ fn receipt(service: &Service, params: &Params) -> Answer {
         return service.answer(&());
     };
     let receipts = receipts_of(service, &block)?;
-    let view = place_receipts(&block, &receipts)
+    let private = service.private_receipts(&params.private_state, block.header.number)?;
+    let view = place_receipts(&block, &receipts, &private)
         .nth(index)
         .map(|placed| placed.view(&service.context.spec));
     service.answer(&view)
@@ -158,7 +159,7 @@ fn send_raw_and_wait(service: Arc<Service>, params: Params) -> BoxFuture<Answer>
             loop {
                 match heads.recv().await {
                     Ok(head) => {
-                        if let Some(answer) = receipt_in(&service, &head, hash) {
+                        if let Some(answer) = receipt_in(&service, &params, &head, hash) {
                             return answer;
                         }
                     }
@@ -179,12 +180,13 @@ fn send_raw_and_wait(service: Arc<Service>, params: Params) -> BoxFuture<Answer>
     })
 }
 
-fn receipt_in(service: &Service, head: &NewHead, hash: B256) -> Option<Answer> {
+fn receipt_in(service: &Service, params: &Params, head: &NewHead, hash: B256) -> Option<Answer> {
     if head.removed {
         return None;
     }
-    let placed = place_receipts(&head.block, &head.receipts)
-        .find(|placed| placed.transaction.hash() == hash)?;
+    let placed =
+        place_receipts(&head.block, &head.receipts, head.private_of(&params.private_state))
+            .find(|placed| placed.transaction.hash() == hash)?;
     Some(service.answer(&placed.view(&service.context.spec)))
 }
 

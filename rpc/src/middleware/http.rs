@@ -1,6 +1,8 @@
 //! HTTP before JSON-RPC: Host and Origin checks, probes, and bodies that are too large or too slow.
 
+use super::private_state::choose;
 use crate::{
+    StateAccess,
     context::Service,
     health::{Page, page},
 };
@@ -35,6 +37,7 @@ pub(crate) struct HttpRules {
     pub(crate) service: Arc<Service>,
     pub(crate) allowed_hosts: Vec<String>,
     pub(crate) origins: Vec<String>,
+    pub(crate) private_states: Vec<StateAccess>,
 }
 
 impl<S> Layer<S> for HttpGateLayer {
@@ -75,6 +78,10 @@ where
         let upgrade = is_upgrade_request(&request);
         if let Err((status, text)) = self.rules.admit(request.headers(), request.uri(), upgrade) {
             return answered(response(status, TEXT, text));
+        }
+        match choose(&self.rules.private_states, request.headers(), request.uri()) {
+            Ok(state) => drop(request.extensions_mut().insert(state)),
+            Err((status, text)) => return answered(response(status, TEXT, text)),
         }
         if !upgrade && matches!(*request.method(), Method::GET | Method::HEAD) {
             let (path, query) = (request.uri().path(), request.uri().query());

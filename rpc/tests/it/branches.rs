@@ -20,7 +20,12 @@ impl World {
         let mut events = self.chain.revert_to(ancestor);
         for transactions in branch {
             let (block, receipts) = self.chain.extend(transactions);
-            events.push(NewHead { block, receipts: Arc::new(receipts), removed: false });
+            events.push(NewHead {
+                block,
+                receipts: Arc::new(receipts),
+                private: Vec::new(),
+                removed: false,
+            });
         }
         events
     }

@@ -225,7 +225,12 @@ impl TestChain {
             .map(|number| {
                 let read = self.reader.block_with_receipts(number).expect("read");
                 let (block, receipts) = read.expect("below the head");
-                NewHead { block: RecoveredBlock::clone(&block), receipts, removed: true }
+                NewHead {
+                    block: RecoveredBlock::clone(&block),
+                    receipts,
+                    private: Vec::new(),
+                    removed: true,
+                }
             })
             .collect();
         self.writer.revert_to(number).expect("taken back");

@@ -44,6 +44,8 @@ async fn a_taken_address_is_named() {
         executor: world.chain.executor.clone(),
         senders: Arc::clone(&world.chain.senders),
         backend: Arc::clone(&world.backend) as _,
+        accounts: Arc::default(),
+        private: None,
         events: Events::new(1, 1),
     };
     let error = RpcServer::start(config, context).await.expect_err("taken");

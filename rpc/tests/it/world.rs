@@ -54,6 +54,8 @@ impl World {
             executor: chain.executor.clone(),
             senders: Arc::clone(&chain.senders),
             backend: Arc::clone(&backend) as _,
+            accounts: Arc::default(),
+            private: None,
             events: events.clone(),
         };
         let server = RpcServer::start(config, context).await.expect("server");
@@ -64,7 +66,8 @@ impl World {
     /// Commits a block and tells it to the subscribers.
     pub(crate) fn commit(&mut self, transactions: Vec<Arc<RecoveredTransaction>>) {
         let (block, receipts) = self.chain.extend(transactions);
-        let head = NewHead { block, receipts: Arc::new(receipts), removed: false };
+        let head =
+            NewHead { block, receipts: Arc::new(receipts), private: Vec::new(), removed: false };
         // Nobody may be listening.
         drop(self.events.heads.send(Arc::new(head)));
     }
