@@ -49,13 +49,16 @@ pub enum Column {
     ConsensusLog,
     /// Sequence number (8) to a provable breach of the protocol; opaque here.
     Evidence,
+    /// A kind (1 byte) and its key, to a sealed record of private transactions
+    /// ([`crate::PrivateRecords`]); opaque here.
+    Payloads,
     /// Single values by name ([`crate::schema`]).
     Meta,
 }
 
 impl Column {
     /// Every column.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Headers,
         Self::Numbers,
         Self::Bodies,
@@ -74,6 +77,7 @@ impl Column {
         Self::Tallies,
         Self::ConsensusLog,
         Self::Evidence,
+        Self::Payloads,
         Self::Meta,
     ];
 
@@ -99,6 +103,7 @@ impl Column {
             Self::Tallies => "tallies",
             Self::ConsensusLog => "consensus_log",
             Self::Evidence => "evidence",
+            Self::Payloads => "payloads",
             Self::Meta => "meta",
         }
     }

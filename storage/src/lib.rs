@@ -42,6 +42,7 @@ mod state_trie;
 mod state_view;
 mod state_write;
 mod trie;
+mod value_cipher;
 
 #[cfg(test)]
 mod memory;
@@ -62,3 +63,4 @@ pub use schema::SCHEMA_VERSION;
 pub use state_store::{AccountProof, PROOF_CHANGES_MAX, SlotProof, StateStore};
 pub use state_trie::{StateTrie, StateUpdate};
 pub use state_view::{StateOverlay, StateView};
+pub use value_cipher::ValueCipher;
