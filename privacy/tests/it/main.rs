@@ -1,0 +1,5 @@
+//! The crate seen from outside.
+
+#![expect(clippy::unwrap_used, reason = "what helpers refuse fails their test")]
+
+mod enclave;
