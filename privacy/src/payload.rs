@@ -157,9 +157,7 @@ impl EncryptedPayload {
     /// one payload or contradict each other.
     #[must_use]
     pub fn merged_with(&self, other: &Self) -> Option<Self> {
-        let same = self.content == other.content
-            && self.recipients_commitment == other.recipients_commitment
-            && self.terms == other.terms;
+        let same = self.agrees_with(other);
         let mut boxes: BTreeMap<B256, KeyBox> = BTreeMap::new();
         for one in self.boxes.iter().chain(&other.boxes) {
             let known = boxes.entry(one.recipient).or_insert_with(|| one.clone());
@@ -167,8 +165,26 @@ impl EncryptedPayload {
                 return None;
             }
         }
+        let fits = boxes.len() <= RECIPIENTS_MAX + 1;
         let disclosed = self.disclosed.clone().or_else(|| other.disclosed.clone());
-        same.then(|| Self { boxes: boxes.into_values().collect(), disclosed, ..self.clone() })
+        (same && fits).then(|| Self {
+            boxes: boxes.into_values().collect(),
+            disclosed,
+            ..self.clone()
+        })
+    }
+
+    /// Whether another copy is of the same payload, with the same recipients and terms.
+    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
+        self.content == other.content
+            && self.recipients_commitment == other.recipients_commitment
+            && self.terms == other.terms
+    }
+
+    /// The copy without the boxes that another copy has.
+    pub(crate) fn without_boxes_of(mut self, other: &Self) -> Self {
+        self.boxes.retain(|one| !other.boxes.iter().any(|known| known.recipient == one.recipient));
+        self
     }
 
     /// Its bytes.
@@ -260,7 +276,7 @@ fn encoded_terms(terms: &PrivacyTerms) -> Terms {
 
 fn decoded_terms(terms: &Terms) -> Option<PrivacyTerms> {
     let fits = terms.affected.len() <= AFFECTED_MAX
-        && terms.mandatory.len() <= RECIPIENTS_MAX
+        && terms.mandatory.len() <= RECIPIENTS_MAX + 1
         && terms.execution_root.len() <= 1;
     fits.then_some(())?;
     Some(PrivacyTerms {

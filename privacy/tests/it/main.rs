@@ -2,4 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "what helpers refuse fails their test")]
 
+mod disk;
 mod enclave;
+mod local;
