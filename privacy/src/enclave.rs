@@ -5,6 +5,7 @@
 //! is encrypted binds version, environment, sender, recipients and terms.
 
 mod content;
+mod membership;
 
 use crate::{
     party_key::PartyKey,
@@ -84,6 +85,18 @@ pub enum SealError {
     Open(#[from] OpenError),
 }
 
+/// Whom a payload is for, under which terms.
+#[derive(Clone, Copy, Debug)]
+pub struct Envelope<'a> {
+    /// Recipients beside the sender.
+    pub recipients: &'a [RecipientKey],
+    /// What the sender fixes.
+    pub terms: &'a PrivacyTerms,
+    /// The payloads that created the affected contracts, as `terms` lists them. The sender proves
+    /// that it is a party to each.
+    pub creations: &'a [EncryptedPayload],
+}
+
 /// A payload does not open. Says nothing about why, so that nobody learns from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("authentication failed")]
@@ -135,14 +148,18 @@ impl Enclave {
         &self,
         plain: &[u8],
         sender: &RecipientKey,
-        recipients: &[RecipientKey],
-        terms: &PrivacyTerms,
+        envelope: &Envelope<'_>,
         randomness: &SealRandomness,
     ) -> Result<EncryptedPayload, SealError> {
-        let disclosed = disclosure(sender, recipients, randomness)?;
-        let envelope = envelope_digest(terms, disclosed.commitment());
-        let content = content::seal(self.environment, plain, sender, Some(envelope), randomness)?;
-        self.address(content, disclosed, terms, &randomness.content_key)
+        let disclosed = disclosure(sender, envelope.recipients, randomness)?;
+        let key_commitment = content::key_commitment(randomness);
+        let new = (sender, randomness.salt, key_commitment);
+        let memberships = self.memberships(envelope.creations, new)?;
+        let terms = envelope.terms;
+        let bound = envelope_digest(terms, &memberships, disclosed.commitment());
+        let content = content::seal(self.environment, plain, sender, Some(bound), randomness)?;
+        let addressing = Addressing { disclosed, terms, memberships };
+        self.address(content, addressing, &randomness.content_key)
     }
 
     /// Seals a payload to its sender alone; [`readdress`](Self::readdress) names the recipients later.
@@ -158,7 +175,9 @@ impl Enclave {
     ) -> Result<EncryptedPayload, SealError> {
         let disclosed = disclosure(sender, &[], randomness)?;
         let content = content::seal(self.environment, plain, sender, None, randomness)?;
-        self.address(content, disclosed, &PrivacyTerms::default(), &randomness.content_key)
+        let terms = &PrivacyTerms::default();
+        let addressing = Addressing { disclosed, terms, memberships: Vec::new() };
+        self.address(content, addressing, &randomness.content_key)
     }
 
     /// Addresses a payload of [`seal_raw`](Self::seal_raw). The hash stays.
@@ -168,8 +187,7 @@ impl Enclave {
     pub fn readdress(
         &self,
         raw: &EncryptedPayload,
-        recipients: &[RecipientKey],
-        terms: &PrivacyTerms,
+        envelope: &Envelope<'_>,
         randomness: &SealRandomness,
     ) -> Result<EncryptedPayload, SealError> {
         if !raw.is_raw() {
@@ -178,8 +196,11 @@ impl Enclave {
         let sender = raw.sender();
         let key = self.key(&sender).ok_or(SealError::NotOurs(sender))?;
         let content_key = self.unwrap(raw, &key)?;
-        let disclosed = disclosure(&sender, recipients, randomness)?;
-        self.address(raw.content.clone(), disclosed, terms, &content_key)
+        let disclosed = disclosure(&sender, envelope.recipients, randomness)?;
+        let new = (&sender, raw.content.salt, raw.content.key_commitment);
+        let memberships = self.memberships(envelope.creations, new)?;
+        let addressing = Addressing { disclosed, terms: envelope.terms, memberships };
+        self.address(raw.content.clone(), addressing, &content_key)
     }
 
     /// Opens a payload with every key of ours that it has a box for.
@@ -223,16 +244,17 @@ impl Enclave {
     fn address(
         &self,
         content: Content,
-        disclosed: Disclosure,
-        terms: &PrivacyTerms,
+        addressing: Addressing<'_>,
         content_key: &[u8; 32],
     ) -> Result<EncryptedPayload, SealError> {
         let sender = RecipientKey(content.sender.0);
         let key = self.key(&sender).ok_or(SealError::NotOurs(sender))?;
+        let Addressing { disclosed, terms, memberships } = addressing;
         let mut payload = EncryptedPayload {
             content,
             recipients_commitment: disclosed.commitment(),
             terms: terms.clone(),
+            memberships,
             boxes: Vec::new(),
             disclosed: None,
         };
@@ -292,6 +314,13 @@ impl Enclave {
         ]
         .concat()
     }
+}
+
+/// An envelope with what was worked out for it.
+struct Addressing<'a> {
+    disclosed: Disclosure,
+    terms: &'a PrivacyTerms,
+    memberships: Vec<B256>,
 }
 
 fn bound_to(context: &[u8], recipient: &RecipientKey) -> Vec<u8> {

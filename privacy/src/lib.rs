@@ -22,7 +22,7 @@ mod random;
 mod terms;
 
 pub use database_cipher::{DatabaseCipher, DatabaseKey};
-pub use enclave::{Enclave, OpenError, SealError, SealRandomness};
+pub use enclave::{Enclave, Envelope, OpenError, SealError, SealRandomness};
 pub use error::{DeliveryError, PrivacyError, Refusal};
 pub use key_store::{KdfCost, KeyStore, KeyStoreError, OpenedKeys};
 pub use party_key::PartyKey;

@@ -68,6 +68,7 @@ struct Encoded {
     content: Content,
     recipients_commitment: B256,
     terms: Terms,
+    memberships: Vec<B256>,
     boxes: Vec<KeyBox>,
     disclosed: Vec<Disclosure>,
 }
@@ -79,6 +80,8 @@ pub struct EncryptedPayload {
     pub(crate) content: Content,
     pub(crate) recipients_commitment: B256,
     pub(crate) terms: PrivacyTerms,
+    /// One for each affected contract: shows that the sender is a party to it.
+    pub(crate) memberships: Vec<B256>,
     /// Ascending by recipient.
     pub(crate) boxes: Vec<KeyBox>,
     pub(crate) disclosed: Option<Disclosure>,
@@ -179,6 +182,7 @@ impl EncryptedPayload {
         self.content == other.content
             && self.recipients_commitment == other.recipients_commitment
             && self.terms == other.terms
+            && self.memberships == other.memberships
     }
 
     /// The copy without the boxes that another copy has.
@@ -194,6 +198,7 @@ impl EncryptedPayload {
             content: self.content.clone(),
             recipients_commitment: self.recipients_commitment,
             terms: encoded_terms(&self.terms),
+            memberships: self.memberships.clone(),
             boxes: self.boxes.clone(),
             disclosed: self.disclosed.iter().cloned().collect(),
         })
@@ -212,7 +217,8 @@ impl EncryptedPayload {
         if !bytes.is_empty() {
             return refuse("trailing bytes");
         }
-        let Encoded { content, recipients_commitment, terms, boxes, mut disclosed } = encoded;
+        let Encoded { content, recipients_commitment, terms, memberships, boxes, mut disclosed } =
+            encoded;
         if content.version != PAYLOAD_VERSION {
             return refuse("unknown version");
         }
@@ -222,6 +228,9 @@ impl EncryptedPayload {
         }
         if content.envelope.len() > 1 || disclosed.len() > 1 {
             return refuse("more than one of a kind");
+        }
+        if memberships.len() > AFFECTED_MAX {
+            return refuse("proofs");
         }
         let Some(terms) = decoded_terms(&terms) else { return refuse("terms") };
         let disclosed = disclosed.pop();
@@ -235,22 +244,27 @@ impl EncryptedPayload {
                 return refuse("recipients");
             }
         }
-        Ok(Self { content, recipients_commitment, terms, boxes, disclosed })
+        Ok(Self { content, recipients_commitment, terms, memberships, boxes, disclosed })
     }
 
     /// What boxes bind beside the content.
     pub(crate) fn envelope_digest(&self) -> B256 {
-        envelope_digest(&self.terms, self.recipients_commitment)
+        envelope_digest(&self.terms, &self.memberships, self.recipients_commitment)
     }
 }
 
-/// Digest of terms and recipients.
-pub(crate) fn envelope_digest(terms: &PrivacyTerms, recipients_commitment: B256) -> B256 {
+/// Digest of terms, proofs and recipients.
+pub(crate) fn envelope_digest(
+    terms: &PrivacyTerms,
+    memberships: &[B256],
+    recipients_commitment: B256,
+) -> B256 {
     let mut digest = Sha256::new();
     digest.update(ENVELOPE_DOMAIN);
     digest.update([PAYLOAD_VERSION]);
     digest.update(recipients_commitment);
     digest.update(alloy_rlp::encode(encoded_terms(terms)));
+    digest.update(alloy_rlp::encode(memberships.to_vec()));
     B256::from(<[u8; 32]>::from(digest.finalize()))
 }
 

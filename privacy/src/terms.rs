@@ -91,7 +91,7 @@ pub enum TermsError {
     },
 }
 
-/// The payload that created an affected contract, as far as this node can read it.
+/// The payload that created an affected contract, where this node can read it.
 pub(crate) type Affected<'a> = Option<&'a PrivatePayload>;
 
 /// Checks what needs no knowledge of other payloads: lists, flag, root.

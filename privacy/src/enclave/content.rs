@@ -14,6 +14,11 @@ const CONTENT_DOMAIN: &[u8] = b"entente private content";
 const CONTENT_KEY_DOMAIN: &[u8] = b"entente private content key";
 const COMMITMENT_DOMAIN: &[u8] = b"entente private key commitment";
 
+/// The commitment of a payload that is not sealed yet.
+pub(super) fn key_commitment(randomness: &SealRandomness) -> B256 {
+    ContentKeys::derive(&randomness.content_key, randomness.salt).commitment
+}
+
 /// Encrypts a plain payload; `envelope` is what is bound beside it.
 pub(super) fn seal(
     environment: EnvironmentId,

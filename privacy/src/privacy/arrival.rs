@@ -37,6 +37,7 @@ impl Privacy {
                     })?;
                 let creations: Vec<_> = creations.iter().map(Option::as_deref).collect();
                 check_arrival(&opened, &creations).map_err(|_| Refusal::Terms)?;
+                self.check_memberships(&copy)?;
             }
         }
         self.store.put(&copy).map_err(|error| match error {
@@ -45,6 +46,20 @@ impl Privacy {
             _ => Refusal::Storage,
         })?;
         self.opened.remove(hash);
+        Ok(())
+    }
+
+    /// Whoever names a contract that we are a party to must show to be one too: its creation stands
+    /// on the chain for all to see.
+    fn check_memberships(&self, payload: &EncryptedPayload) -> Result<(), Refusal> {
+        for (index, hash) in payload.terms().affected.iter().enumerate() {
+            match self.store.get(*hash).map_err(|_| Refusal::Storage)? {
+                Stored::Held(creation) if !self.enclave.is_member(payload, index, &creation) => {
+                    return Err(Refusal::Terms);
+                }
+                _ => {}
+            }
+        }
         Ok(())
     }
 }

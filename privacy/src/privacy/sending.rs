@@ -2,7 +2,7 @@
 
 use super::Privacy;
 use crate::{
-    enclave::{SealError, SealRandomness},
+    enclave::{Envelope, SealError, SealRandomness},
     error::{DeliveryError, PrivacyError},
     payload::EncryptedPayload,
     payload_store::{Stored, Written},
@@ -79,9 +79,11 @@ impl Privacy {
     ) -> Result<(RequestId, Vec<Action>), PrivacyError> {
         let sender = self.sender(request.sender)?;
         let terms = self.check(&sender, &request.recipients, &request.terms)?;
+        let creations = self.held_all(&terms.affected)?;
+        let recipients = &request.recipients;
+        let envelope = Envelope { recipients, terms: &terms, creations: &creations };
         let randomness = SealRandomness::draw(&self.randomness);
-        let payload =
-            self.enclave.seal(&request.plain, &sender, &request.recipients, &terms, &randomness)?;
+        let payload = self.enclave.seal(&request.plain, &sender, &envelope, &randomness)?;
         self.distribute(now, &payload)
     }
 
@@ -108,7 +110,9 @@ impl Privacy {
             Stored::Erased => return Err(PrivacyError::Erased(hash)),
             Stored::Unknown => {
                 let randomness = SealRandomness::draw(&self.randomness);
-                self.enclave.readdress(&raw, recipients, &terms, &randomness)?
+                let creations = self.held_all(&terms.affected)?;
+                let envelope = Envelope { recipients, terms: &terms, creations: &creations };
+                self.enclave.readdress(&raw, &envelope, &randomness)?
             }
             Stored::Held(sent) => {
                 let parties = parties(&sender, recipients).into_iter().collect();
@@ -133,6 +137,10 @@ impl Privacy {
         let creations: Vec<_> = creations.iter().map(Option::as_deref).collect();
         check_affected(sender, &parties(sender, recipients), terms, &creations)?;
         Ok(with_mandatory(terms.clone(), &creations))
+    }
+
+    fn held_all(&self, hashes: &[PayloadHash]) -> Result<Vec<EncryptedPayload>, PrivacyError> {
+        hashes.iter().map(|hash| self.held(*hash)).collect()
     }
 
     fn distribute(

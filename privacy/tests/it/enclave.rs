@@ -1,13 +1,13 @@
 //! Sealing and opening: what opens where, what is bound, and bytes that never change.
 
-use alloy_primitives::{B256, B512, hex};
+use alloy_primitives::{B256, hex};
 use entente_chain::{
     EnvironmentId,
-    private::{PayloadHash, PrivacyFlag, PrivacyTerms, RecipientKey},
+    private::{PrivacyFlag, PrivacyTerms, RecipientKey},
 };
 use entente_privacy::{
-    Enclave, EncryptedPayload, OpenError, PLAIN_BYTES_MAX, PartyKey, RECIPIENTS_MAX, Randomness,
-    SealError, SealRandomness,
+    Enclave, EncryptedPayload, Envelope, OpenError, PLAIN_BYTES_MAX, PartyKey, RECIPIENTS_MAX,
+    Randomness, SealError, SealRandomness,
 };
 use proptest::prelude::*;
 use zeroize::Zeroizing;
@@ -33,9 +33,15 @@ fn terms(flag: PrivacyFlag) -> PrivacyTerms {
     PrivacyTerms { flag, ..PrivacyTerms::default() }
 }
 
+fn envelope<'a>(recipients: &'a [RecipientKey], terms: &'a PrivacyTerms) -> Envelope<'a> {
+    Envelope { recipients, terms, creations: &[] }
+}
+
 fn sealed(flag: PrivacyFlag) -> EncryptedPayload {
     let recipients = [public(2), public(3)];
-    enclave(&[1]).seal(b"payload", &public(1), &recipients, &terms(flag), &randomness(1)).unwrap()
+    enclave(&[1])
+        .seal(b"payload", &public(1), &envelope(&recipients, &terms(flag)), &randomness(1))
+        .unwrap()
 }
 
 #[test]
@@ -79,8 +85,9 @@ fn mandatory_parties_are_seen_by_all() {
     let terms =
         PrivacyTerms { mandatory: vec![public(3)], ..terms(PrivacyFlag::MandatoryRecipients) };
     let recipients = [public(2), public(3), public(4)];
-    let payload =
-        enclave(&[1]).seal(b"p", &public(1), &recipients, &terms, &randomness(1)).unwrap();
+    let payload = enclave(&[1])
+        .seal(b"p", &public(1), &envelope(&recipients, &terms), &randomness(1))
+        .unwrap();
     let opened = enclave(&[2]).open(&payload.copy_for(&[public(2)])).unwrap();
     let mut seen = [1, 2, 3].map(public);
     seen.sort_unstable();
@@ -120,7 +127,8 @@ fn every_flipped_bit_is_found_and_answered_alike() {
         mandatory: Vec::new(),
     };
     let all = enclave(&[1, 2]);
-    let payload = all.seal(b"payload", &public(1), &[public(2)], &terms, &randomness(1)).unwrap();
+    let payload =
+        all.seal(b"payload", &public(1), &envelope(&[public(2)], &terms), &randomness(1)).unwrap();
     let bytes = payload.encode();
     assert_eq!(EncryptedPayload::decode(&bytes).unwrap(), payload);
     let mut opened = 0;
@@ -160,7 +168,9 @@ fn every_flipped_bit_of_a_copy_is_found() {
 fn terms_and_recipients_cannot_be_exchanged_between_payloads() {
     let sender = enclave(&[1]);
     let seal = |flag, recipients: &[RecipientKey]| {
-        sender.seal(b"payload", &public(1), recipients, &terms(flag), &randomness(1)).unwrap()
+        sender
+            .seal(b"payload", &public(1), &envelope(recipients, &terms(flag)), &randomness(1))
+            .unwrap()
     };
     let standard = seal(PrivacyFlag::Standard, &[public(2)]);
     let protected = seal(PrivacyFlag::PartyProtection, &[public(2)]);
@@ -185,12 +195,12 @@ fn a_payload_stored_before_its_recipients_are_known_keeps_its_hash() {
     let raw = sender.seal_raw(b"payload", &public(1), &randomness(1)).unwrap();
     assert_eq!(*sender.open(&raw).unwrap().plain, b"payload");
     let terms = terms(PrivacyFlag::PartyProtection);
-    let sent = sender.readdress(&raw, &[public(2)], &terms, &randomness(2)).unwrap();
+    let sent = sender.readdress(&raw, &envelope(&[public(2)], &terms), &randomness(2)).unwrap();
     assert_eq!(sent.hash(), raw.hash());
     let opened = enclave(&[2]).open(&sent.copy_for(&[public(2)])).unwrap();
     assert_eq!((&*opened.plain, opened.terms), (&b"payload".to_vec(), terms.clone()));
     let bound = sealed(PrivacyFlag::Standard);
-    let refused = sender.readdress(&bound, &[public(2)], &terms, &randomness(2));
+    let refused = sender.readdress(&bound, &envelope(&[public(2)], &terms), &randomness(2));
     assert_eq!(refused, Err(SealError::Addressed(bound.hash())));
 }
 
@@ -199,7 +209,7 @@ fn what_cannot_be_sealed_is_named() {
     let sender = enclave(&[1]);
     let terms = PrivacyTerms::default();
     let seal = |plain: &[u8], from, to: &[RecipientKey]| {
-        sender.seal(plain, &from, to, &terms, &randomness(1)).unwrap_err()
+        sender.seal(plain, &from, &envelope(to, &terms), &randomness(1)).unwrap_err()
     };
     assert_eq!(seal(b"", public(1), &[]), SealError::Length(0));
     let large = vec![0; PLAIN_BYTES_MAX + 1];
@@ -220,7 +230,8 @@ fn the_largest_payload_is_sealed_and_fits() {
     let sender = enclave(&[1]);
     let terms =
         PrivacyTerms { mandatory: recipients.clone(), ..terms(PrivacyFlag::MandatoryRecipients) };
-    let payload = sender.seal(&plain, &public(1), &recipients, &terms, &randomness(1)).unwrap();
+    let payload =
+        sender.seal(&plain, &public(1), &envelope(&recipients, &terms), &randomness(1)).unwrap();
     let decoded = EncryptedPayload::decode(&payload.encode()).unwrap();
     assert_eq!(*sender.open(&decoded).unwrap().plain, plain);
 }
@@ -230,13 +241,21 @@ fn the_largest_payload_is_sealed_and_fits() {
 #[test]
 fn fixed_keys_and_randomness_give_golden_bytes() {
     let golden = include_str!("../testdata/payload.txt");
-    let terms = PrivacyTerms {
-        affected: vec![PayloadHash(B512::repeat_byte(9))],
-        execution_root: Some(B256::repeat_byte(8)),
-        ..terms(PrivacyFlag::StateValidation)
+    let sender = enclave(&[1]);
+    let seal = |plain: &[u8], seed: u8, creations: &[EncryptedPayload]| {
+        let terms = PrivacyTerms {
+            affected: creations.iter().map(EncryptedPayload::hash).collect(),
+            execution_root: Some(B256::repeat_byte(8)),
+            ..terms(PrivacyFlag::StateValidation)
+        };
+        let recipients = &[public(2)];
+        let envelope = Envelope { recipients, terms: &terms, creations };
+        let key = Zeroizing::new([seed; 32]);
+        let fixed = SealRandomness::new(key, [seed + 1; 32], [seed + 2; 12], [seed + 3; 32]);
+        sender.seal(plain, &public(1), &envelope, &fixed).unwrap()
     };
-    let fixed = SealRandomness::new(Zeroizing::new([0xc0; 32]), [0xc1; 32], [0xc2; 12], [0xc3; 32]);
-    let payload = enclave(&[1]).seal(b"payload", &public(1), &[public(2)], &terms, &fixed).unwrap();
+    let creation = seal(b"creation", 0xd0, &[]);
+    let payload = seal(b"payload", 0xc0, &[creation]);
     let found = format!("{}\n{}\n", hex::encode(payload.encode()), hex::encode(payload.hash().0));
     assert_eq!(found, golden);
 }
@@ -254,7 +273,7 @@ proptest! {
         let keys: Vec<_> = recipients.iter().copied().map(public).collect();
         let terms = terms(PrivacyFlag::from_number(flag).unwrap());
         let payload = enclave(&[1])
-            .seal(&plain, &public(1), &keys, &terms, &randomness(seed)).unwrap();
+            .seal(&plain, &public(1), &envelope(&keys, &terms), &randomness(seed)).unwrap();
         for number in recipients.into_iter().chain([1]) {
             let copy = payload.copy_for(&[public(number)]).encode();
             let copy = EncryptedPayload::decode(&copy).unwrap();

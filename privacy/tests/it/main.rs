@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what helpers refuse fails their test")]
 
+mod arrival;
 mod disk;
 mod enclave;
 mod local;
