@@ -45,7 +45,7 @@ impl Draft {
     /// Takes a transaction object.
     pub(crate) fn read(params: &Params, private: bool) -> Result<Self, RpcError> {
         let request = read_request(params)?;
-        let from = request.from.ok_or_else(|| RpcError::argument(0, "from: missing"))?;
+        let from = request.from.unwrap_or_default();
         if request.to.is_none_or(|to| to.is_create()) && request.input.input().is_none() {
             return Err(RpcError::argument(0, "contract creation without any data provided"));
         }

@@ -51,13 +51,16 @@ pub enum Column {
     Evidence,
     /// Private state (8), tag (1), key to a sealed value ([`crate::private_states`]).
     PrivateState,
+    /// A kind (1 byte) and its key, to a sealed record of private transactions
+    /// ([`crate::PrivateRecords`]); opaque here.
+    Payloads,
     /// Single values by name ([`crate::schema`]).
     Meta,
 }
 
 impl Column {
     /// Every column.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Headers,
         Self::Numbers,
         Self::Bodies,
@@ -77,6 +80,7 @@ impl Column {
         Self::ConsensusLog,
         Self::Evidence,
         Self::PrivateState,
+        Self::Payloads,
         Self::Meta,
     ];
 
@@ -103,6 +107,7 @@ impl Column {
             Self::ConsensusLog => "consensus_log",
             Self::Evidence => "evidence",
             Self::PrivateState => "private_state",
+            Self::Payloads => "payloads",
             Self::Meta => "meta",
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     Batch, ChainReader, ChainWriter, Column, ConsensusLog, Durability, EvidenceLog, EvidenceReader,
-    KeyValue, PrivateStates, StateStore, StoreError, ValueCipher,
+    KeyValue, PrivateRecords, PrivateStates, StateStore, StoreError, ValueCipher,
     canonical::{Canonical, Head, Tip},
     chain_writer, schema,
     state_trie::{StateTrie, root_after},
@@ -70,6 +70,7 @@ pub struct Database {
     writer_taken: AtomicBool,
     log_taken: AtomicBool,
     evidence_taken: AtomicBool,
+    private_records_taken: AtomicBool,
 }
 
 impl Database {
@@ -100,6 +101,7 @@ impl Database {
             writer_taken: AtomicBool::new(false),
             log_taken: AtomicBool::new(false),
             evidence_taken: AtomicBool::new(false),
+            private_records_taken: AtomicBool::new(false),
         })
     }
 
@@ -281,6 +283,26 @@ impl Database {
     #[must_use]
     pub fn evidence_reader(&self) -> EvidenceReader {
         EvidenceReader::new(Arc::clone(&self.canonical.disk))
+    }
+
+    /// The one store of records of private transactions, their values sealed by `cipher`.
+    ///
+    /// # Errors
+    /// When it was handed out before, the records were sealed by another cipher, the database is
+    /// open for reading only, or the disk fails.
+    pub fn private_records(
+        &self,
+        cipher: Arc<dyn ValueCipher>,
+    ) -> Result<PrivateRecords, StoreError> {
+        if self.options.read_only {
+            return Err(StoreError::ReadOnly);
+        }
+        let records =
+            PrivateRecords::open(Arc::clone(&self.canonical.disk), cipher, self.durability())?;
+        if self.private_records_taken.swap(true, SeqCst) {
+            return Err(StoreError::Taken("store of private records"));
+        }
+        Ok(records)
     }
 
     const fn durability(&self) -> Durability {

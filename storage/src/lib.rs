@@ -9,6 +9,7 @@
 //! | [`ChainWriter`] | [`ChainWriter::commit`] and [`ChainWriter::revert_to`] | the chain thread, once |
 //! | [`ConsensusLog`] | durable records of the engine | the consensus thread, once |
 //! | [`EvidenceLog`] | provable breaches of the protocol, the newest ones | its writer, once |
+//! | [`PrivateRecords`] | sealed records of private transactions | the privacy crate, once |
 //! | [`EvidenceReader`] | the same | anybody, cheap to clone |
 //!
 //! A block's way: execution reads a [`StateView`] (or a [`StateOverlay`] over an uncommitted
@@ -36,6 +37,7 @@ mod database;
 mod error;
 mod evidence_log;
 mod log_index;
+mod private_records;
 mod private_states;
 mod schema;
 mod state_store;
@@ -60,6 +62,7 @@ pub use error::StoreError;
 pub use evidence_log::{EVIDENCE_KEPT, EvidenceLog, EvidenceReader};
 pub use key_value::{Batch, Durability, KeyRange, KeyValue, Visit};
 pub use log_index::LogIndexQuery;
+pub use private_records::{PrivateRecords, RecordChange, RecordKind, VisitRecord};
 pub use private_states::{PrivateBlock, PrivateCommit, PrivateStates};
 pub use schema::SCHEMA_VERSION;
 pub use state_store::{AccountProof, PROOF_CHANGES_MAX, SlotProof, StateStore};

@@ -267,15 +267,17 @@ mod tests {
 
     #[test]
     fn a_database_of_a_version_that_knew_fewer_columns_is_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let older = Column::ALL.into_iter().filter(|column| *column != Column::Evidence);
-        let names = older.map(Column::name);
-        drop(DB::open_cf(&database_options(), folder.path(), names).unwrap());
-        let disk = Rocks::open(folder.path(), 1 << 20, true).unwrap();
-        assert_eq!(disk.get(Column::Meta, b"schema"), Ok(None));
-        assert!(matches!(disk.get(Column::Evidence, b"key"), Err(StoreError::Damaged { .. })));
-        drop(disk);
-        let disk = Rocks::open(folder.path(), 1 << 20, false).unwrap();
-        assert_eq!(disk.get(Column::Evidence, b"key"), Ok(None));
+        for added in [Column::Evidence, Column::Payloads] {
+            let folder = tempfile::tempdir().unwrap();
+            let older = Column::ALL.into_iter().filter(|column| *column != added);
+            let names = older.map(Column::name);
+            drop(DB::open_cf(&database_options(), folder.path(), names).unwrap());
+            let disk = Rocks::open(folder.path(), 1 << 20, true).unwrap();
+            assert_eq!(disk.get(Column::Meta, b"schema"), Ok(None));
+            assert!(matches!(disk.get(added, b"key"), Err(StoreError::Damaged { .. })));
+            drop(disk);
+            let disk = Rocks::open(folder.path(), 1 << 20, false).unwrap();
+            assert_eq!(disk.get(added, b"key"), Ok(None));
+        }
     }
 }

@@ -16,10 +16,10 @@ fn cases() -> Vec<Case> {
     let other = Address::repeat_byte(2);
     vec![
         (
-            "eth_fillTransaction",
+            "eth_resend",
             json!([{}]),
             -32601,
-            "the method eth_fillTransaction does not exist/is not available",
+            "the method eth_resend does not exist/is not available",
         ),
         ("eth_chainId", json!("x"), -32602, "non-array args"),
         ("eth_chainId", json!([1]), -32602, "too many arguments, want at most 0"),

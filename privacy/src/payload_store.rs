@@ -1,0 +1,260 @@
+//! Payloads on disk by their hash. Ciphertexts are sealed once more, so that a stolen disk does not
+//! even tell who the parties are.
+
+use crate::payload::EncryptedPayload;
+use alloy_primitives::B512;
+use entente_chain::private::{PayloadHash, RecipientKey};
+use entente_storage::{PrivateRecords, RecordChange, RecordKind, StoreError};
+use std::{
+    ops::ControlFlow,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// Hash to a payload or to the note that it was erased.
+const PAYLOADS: RecordKind = RecordKind(1);
+/// Hash to a payload that was stored before its recipients were known.
+const RAW: RecordKind = RecordKind(2);
+/// Hash, party to its receipt; opaque here.
+const RECEIPTS: RecordKind = RecordKind(3);
+
+/// First byte of a record of [`PAYLOADS`].
+const HELD: u8 = 1;
+const ERASED: u8 = 2;
+
+/// Longest receipt of a party, in bytes.
+pub const RECEIPT_BYTES_MAX: usize = 64 * 1024;
+
+/// What is known of a hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// The payload.
+    Held(Box<EncryptedPayload>),
+    /// It was here and was deleted on request.
+    Erased,
+    /// Never seen.
+    Unknown,
+}
+
+/// Whether a write changed anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It was not there before, or knows more now.
+    New,
+    /// It was there already.
+    Known,
+}
+
+/// Why a payload was not stored or not found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PayloadStoreError {
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] StoreError),
+    /// Another payload is stored under the hash.
+    #[error("payload {0} is stored with other recipients or terms")]
+    Contradiction(PayloadHash),
+    /// A deleted payload does not come back.
+    #[error("payload {0} was erased")]
+    Erased(PayloadHash),
+    /// A receipt that is too long.
+    #[error("a private receipt of {0} bytes, at most {RECEIPT_BYTES_MAX} are kept")]
+    ReceiptLength(usize),
+}
+
+impl PayloadStoreError {
+    fn damaged(hash: PayloadHash) -> Self {
+        Self::Database(StoreError::Record {
+            column: entente_storage::Column::Payloads,
+            key: hex::encode(hash.0).into(),
+            cause: "not a payload".into(),
+        })
+    }
+}
+
+/// The payloads of a node.
+#[derive(Debug)]
+pub struct PayloadStore {
+    records: PrivateRecords,
+    /// Held from reading what is there to writing what follows from it.
+    writing: Mutex<()>,
+}
+
+impl PayloadStore {
+    /// A store over the records of a database.
+    #[must_use]
+    pub const fn new(records: PrivateRecords) -> Self {
+        Self { records, writing: Mutex::new(()) }
+    }
+
+    /// What is known of a hash.
+    ///
+    /// # Errors
+    /// When the disk fails or the record is damaged.
+    pub fn get(&self, hash: PayloadHash) -> Result<Stored, PayloadStoreError> {
+        let Some(value) = self.records.get(PAYLOADS, hash.0.as_slice())? else {
+            return Ok(Stored::Unknown);
+        };
+        match value.split_first() {
+            Some((&HELD, payload)) => {
+                checked(hash, payload).ok_or_else(|| PayloadStoreError::damaged(hash))
+            }
+            Some((&ERASED, [])) => Ok(Stored::Erased),
+            _ => Err(PayloadStoreError::damaged(hash)),
+        }
+    }
+
+    /// Stores a payload that opens, or adds what this copy knows more. Durable on return.
+    ///
+    /// # Errors
+    /// When another payload is stored under the hash, it was erased, or the disk fails.
+    pub fn put(&self, payload: &EncryptedPayload) -> Result<Written, PayloadStoreError> {
+        let hash = payload.hash();
+        let _writing = self.lock();
+        let merged = match self.get(hash)? {
+            Stored::Unknown => payload.clone(),
+            Stored::Erased => return Err(PayloadStoreError::Erased(hash)),
+            Stored::Held(held) => {
+                let contradiction = PayloadStoreError::Contradiction(hash);
+                let merged = held.merged_with(payload).ok_or(contradiction)?;
+                if merged == *held {
+                    return Ok(Written::Known);
+                }
+                merged
+            }
+        };
+        let value = [&[HELD], merged.encode().as_slice()].concat();
+        self.records.write(&[(PAYLOADS, hash.0.as_slice(), Some(&value))])?;
+        Ok(Written::New)
+    }
+
+    /// Erases a payload and what belongs to it, and notes that it was here; false when it was not.
+    /// Durable on return.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn erase(&self, hash: PayloadHash) -> Result<bool, PayloadStoreError> {
+        let _writing = self.lock();
+        let key = hash.0.as_slice();
+        let payload = self.records.get(PAYLOADS, key)?;
+        let raw = self.records.get(RAW, key)?;
+        let is_held = payload.is_some_and(|value| value.first() == Some(&HELD));
+        if !is_held && raw.is_none() {
+            return Ok(false);
+        }
+        let receipts = self.receipts(hash)?;
+        let receipts: Vec<_> =
+            receipts.iter().map(|(party, _)| receipt_key(hash, *party)).collect();
+        let mut changes: Vec<RecordChange<'_>> =
+            vec![(PAYLOADS, key, Some(&[ERASED])), (RAW, key, None)];
+        changes.extend(receipts.iter().map(|key| (RECEIPTS, key.as_slice(), None)));
+        self.records.write(&changes)?;
+        Ok(true)
+    }
+
+    /// Takes back what [`put`](Self::put) stored, as if it had never been: for a payload that did
+    /// not reach its parties.
+    pub(crate) fn take_back(&self, hash: PayloadHash) -> Result<(), PayloadStoreError> {
+        let _writing = self.lock();
+        Ok(self.records.write(&[(PAYLOADS, hash.0.as_slice(), None)])?)
+    }
+
+    /// Up to `limit` payloads with hashes after `after`, ascending.
+    ///
+    /// # Errors
+    /// When the disk fails or a record is damaged.
+    pub fn after(
+        &self,
+        after: Option<PayloadHash>,
+        limit: usize,
+    ) -> Result<Vec<EncryptedPayload>, PayloadStoreError> {
+        let from = after.map(|hash| [hash.0.as_slice(), &[0]].concat()).unwrap_or_default();
+        let (mut found, mut damaged) = (Vec::new(), None);
+        if limit == 0 {
+            return Ok(found);
+        }
+        self.records.scan(PAYLOADS, &from, &mut |key, value| {
+            let Some((&HELD, payload)) = value.split_first() else {
+                return ControlFlow::Continue(());
+            };
+            let hash = PayloadHash::from_data(key).unwrap_or(PayloadHash(B512::ZERO));
+            match checked(hash, payload) {
+                Some(Stored::Held(payload)) => found.push(*payload),
+                _ => damaged = Some(hash),
+            }
+            match found.len() < limit && damaged.is_none() {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        })?;
+        damaged.map_or(Ok(found), |hash| Err(PayloadStoreError::damaged(hash)))
+    }
+
+    /// Stores a payload whose recipients are not known yet. Durable on return.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn put_raw(&self, payload: &EncryptedPayload) -> Result<(), PayloadStoreError> {
+        let hash = payload.hash();
+        Ok(self.records.write(&[(RAW, hash.0.as_slice(), Some(&payload.encode()))])?)
+    }
+
+    /// A payload of [`put_raw`](Self::put_raw).
+    ///
+    /// # Errors
+    /// When the disk fails or the record is damaged.
+    pub fn raw(&self, hash: PayloadHash) -> Result<Option<EncryptedPayload>, PayloadStoreError> {
+        let Some(value) = self.records.get(RAW, hash.0.as_slice())? else { return Ok(None) };
+        match checked(hash, &value) {
+            Some(Stored::Held(payload)) => Ok(Some(*payload)),
+            _ => Err(PayloadStoreError::damaged(hash)),
+        }
+    }
+
+    /// Keeps what a party said about a private transaction; a later one replaces it.
+    ///
+    /// # Errors
+    /// When it is too long or the disk fails.
+    pub fn put_receipt(
+        &self,
+        hash: PayloadHash,
+        party: RecipientKey,
+        receipt: &[u8],
+    ) -> Result<(), PayloadStoreError> {
+        if receipt.len() > RECEIPT_BYTES_MAX {
+            return Err(PayloadStoreError::ReceiptLength(receipt.len()));
+        }
+        Ok(self.records.write(&[(RECEIPTS, &receipt_key(hash, party), Some(receipt))])?)
+    }
+
+    /// What parties said about a private transaction, ascending by party.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn receipts(&self, hash: PayloadHash) -> Result<Vec<(RecipientKey, Vec<u8>)>, StoreError> {
+        let mut found = Vec::new();
+        self.records.scan(RECEIPTS, hash.0.as_slice(), &mut |key, value| {
+            let Some(party) = key.strip_prefix(hash.0.as_slice()) else {
+                return ControlFlow::Break(());
+            };
+            if let Ok(party) = party.try_into() {
+                found.push((RecipientKey(party), value));
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn receipt_key(hash: PayloadHash, party: RecipientKey) -> Vec<u8> {
+    [hash.0.as_slice(), &party.0].concat()
+}
+
+/// The hash is worked out anew: what is on disk is not believed.
+fn checked(hash: PayloadHash, bytes: &[u8]) -> Option<Stored> {
+    let payload = EncryptedPayload::decode(bytes).ok()?;
+    (payload.hash() == hash).then(|| Stored::Held(Box::new(payload)))
+}

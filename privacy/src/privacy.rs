@@ -1,0 +1,263 @@
+//! Everything that a node does with private transactions: what RPC, execution and the network ask.
+
+mod arrival;
+mod sending;
+
+pub use sending::{Action, Millis, RequestId, SendReceipt, SendRequest};
+
+use crate::{
+    enclave::{Enclave, SealRandomness},
+    error::PrivacyError,
+    opened_payloads::OpenedPayloads,
+    party_key::PartyKey,
+    payload::EncryptedPayload,
+    payload_store::{PayloadStore, Stored},
+    random::Randomness,
+};
+use entente_chain::{
+    EnvironmentId,
+    private::{
+        PayloadHash, PrivacyFlag, PrivatePayload, PrivatePayloads, RecipientKey, Resolution,
+    },
+};
+use entente_storage::PrivateRecords;
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// Memory for opened payloads, in bytes.
+pub const OPENED_BYTES_DEFAULT: usize = 16 * 1024 * 1024;
+
+/// How private transactions are handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrivacySettings {
+    /// Memory for opened payloads, in bytes.
+    pub opened_bytes: usize,
+    /// The key that sends when a request names none; the first one there is where this is `None`.
+    pub default_sender: Option<RecipientKey>,
+}
+
+impl Default for PrivacySettings {
+    fn default() -> Self {
+        Self { opened_bytes: OPENED_BYTES_DEFAULT, default_sender: None }
+    }
+}
+
+/// What is known of a payload, for RPC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayloadStatus {
+    /// It is here.
+    Held,
+    /// It was deleted here: execution goes on as if this node were no party.
+    Erased,
+    /// It never was here.
+    Unknown,
+}
+
+/// The private transactions of a node. Shared by reference between threads; every call is short,
+/// but for those that write, which wait for the disk.
+#[derive(Debug)]
+pub struct Privacy {
+    enclave: Enclave,
+    store: PayloadStore,
+    randomness: Arc<Randomness>,
+    opened: OpenedPayloads,
+    default_sender: Mutex<Option<RecipientKey>>,
+    requests: AtomicU64,
+}
+
+impl Privacy {
+    /// Opens the private transactions of a database with the keys of a node.
+    ///
+    /// # Errors
+    /// When the key that shall send by default is not among them.
+    pub fn open(
+        records: PrivateRecords,
+        keys: Vec<PartyKey>,
+        environment: EnvironmentId,
+        randomness: Arc<Randomness>,
+        settings: &PrivacySettings,
+    ) -> Result<Self, PrivacyError> {
+        let enclave = Enclave::new(environment, keys);
+        if let Some(key) = settings.default_sender
+            && !enclave.holds(&key)
+        {
+            return Err(crate::enclave::SealError::NotOurs(key).into());
+        }
+        let first = enclave.keys().first().copied();
+        Ok(Self {
+            enclave,
+            store: PayloadStore::new(records),
+            randomness,
+            opened: OpenedPayloads::new(settings.opened_bytes),
+            default_sender: Mutex::new(settings.default_sender.or(first)),
+            requests: AtomicU64::new(0),
+        })
+    }
+
+    /// Our public keys, ascending.
+    #[must_use]
+    pub fn keys(&self) -> Vec<RecipientKey> {
+        self.enclave.keys()
+    }
+
+    /// Adds a key while the node runs; false when it is there already. The caller stores it first
+    /// ([`KeyStore`](crate::KeyStore)).
+    pub fn add_key(&self, key: PartyKey) -> bool {
+        let public = key.public();
+        let added = self.enclave.add_key(key);
+        let mut default = self.default_sender.lock().unwrap_or_else(PoisonError::into_inner);
+        default.get_or_insert(public);
+        drop(default);
+        // Which of our keys are parties may have changed.
+        self.opened.clear();
+        added
+    }
+
+    /// The key that sends when a request names none.
+    #[must_use]
+    pub fn default_sender(&self) -> Option<RecipientKey> {
+        *self.default_sender.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stores a payload whose recipients are not known yet (`storeraw`); durable on return. Its
+    /// hash stays when it is sent.
+    ///
+    /// # Errors
+    /// When the sender is not ours, a bound is broken, or the disk fails.
+    pub fn store_raw(
+        &self,
+        plain: &[u8],
+        sender: Option<RecipientKey>,
+    ) -> Result<PayloadHash, PrivacyError> {
+        let sender = self.sender(sender)?;
+        let randomness = SealRandomness::draw(&self.randomness);
+        let payload = self.enclave.seal_raw(plain, &sender, &randomness)?;
+        self.store.put_raw(&payload)?;
+        Ok(payload.hash())
+    }
+
+    /// A payload that a key of this node can read.
+    ///
+    /// # Errors
+    /// When it is unknown, erased, or does not open, or the disk fails.
+    pub fn receive(&self, hash: PayloadHash) -> Result<Arc<PrivatePayload>, PrivacyError> {
+        if let Some(opened) = self.opened.get(hash) {
+            return Ok(opened);
+        }
+        let opened = Arc::new(self.open_stored(hash, &self.held(hash)?)?);
+        self.opened.insert(hash, &opened);
+        Ok(opened)
+    }
+
+    /// A payload of [`store_raw`](Self::store_raw), before or after it was sent.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub fn receive_raw(&self, hash: PayloadHash) -> Result<PrivatePayload, PrivacyError> {
+        let raw = self.store.raw(hash)?.ok_or(PrivacyError::Unknown(hash))?;
+        self.open_stored(hash, &raw)
+    }
+
+    /// Whether a key of this node sent a payload.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub fn is_sender(&self, hash: PayloadHash) -> Result<bool, PrivacyError> {
+        Ok(self.enclave.holds(&self.receive(hash)?.sender))
+    }
+
+    /// The parties of a payload as far as this node may know them, the sender included, ascending.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub fn participants(&self, hash: PayloadHash) -> Result<Vec<RecipientKey>, PrivacyError> {
+        Ok(self.receive(hash)?.parties.clone())
+    }
+
+    /// The parties that must be named every time.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive), and when the flag of the payload is not 2.
+    pub fn mandatory(&self, hash: PayloadHash) -> Result<Vec<RecipientKey>, PrivacyError> {
+        let terms = &self.receive(hash)?.terms;
+        if terms.flag != PrivacyFlag::MandatoryRecipients {
+            return Err(PrivacyError::NotMandatory(hash));
+        }
+        Ok(terms.mandatory.clone())
+    }
+
+    /// Erases a payload for good: a resend does not bring it back, and whoever executes its
+    /// transaction again does so as no party. False when there is none.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn delete(&self, hash: PayloadHash) -> Result<bool, PrivacyError> {
+        let erased = self.store.erase(hash)?;
+        self.opened.remove(hash);
+        Ok(erased)
+    }
+
+    /// What is known of a payload.
+    ///
+    /// # Errors
+    /// When the disk fails or the record is damaged.
+    pub fn status(&self, hash: PayloadHash) -> Result<PayloadStatus, PrivacyError> {
+        Ok(match self.store.get(hash)? {
+            Stored::Held(_) => PayloadStatus::Held,
+            Stored::Erased => PayloadStatus::Erased,
+            Stored::Unknown => PayloadStatus::Unknown,
+        })
+    }
+
+    fn held(&self, hash: PayloadHash) -> Result<EncryptedPayload, PrivacyError> {
+        match self.store.get(hash)? {
+            Stored::Held(payload) => Ok(*payload),
+            Stored::Erased => Err(PrivacyError::Erased(hash)),
+            Stored::Unknown => Err(PrivacyError::Unknown(hash)),
+        }
+    }
+
+    fn open_stored(
+        &self,
+        hash: PayloadHash,
+        payload: &EncryptedPayload,
+    ) -> Result<PrivatePayload, PrivacyError> {
+        self.enclave.open(payload).map_err(|cause| PrivacyError::Open { hash, cause })
+    }
+
+    fn sender(&self, named: Option<RecipientKey>) -> Result<RecipientKey, PrivacyError> {
+        named.or_else(|| self.default_sender()).ok_or(PrivacyError::NoKey)
+    }
+
+    /// The payloads that created affected contracts, where this node can read them.
+    fn creations(
+        &self,
+        affected: &[PayloadHash],
+    ) -> Result<Vec<Option<Arc<PrivatePayload>>>, PrivacyError> {
+        let read = |hash: &PayloadHash| match self.receive(*hash) {
+            Ok(creation) => Ok(Some(creation)),
+            Err(PrivacyError::Unknown(_) | PrivacyError::Erased(_)) => Ok(None),
+            Err(other) => Err(other),
+        };
+        affected.iter().map(read).collect()
+    }
+
+    fn next_request(&self) -> RequestId {
+        RequestId(self.requests.fetch_add(1, Relaxed))
+    }
+}
+
+/// Local only. A payload that is here and does not open is never taken for "not a party": that
+/// would fork the private state.
+impl PrivatePayloads for Privacy {
+    fn resolve(&self, hash: PayloadHash) -> Resolution {
+        match self.receive(hash) {
+            Ok(payload) => Resolution::Party(payload),
+            // Erasing is the decision to be no party any more.
+            Err(PrivacyError::Erased(_) | PrivacyError::Unknown(_)) => Resolution::NotParty,
+            Err(other) => Resolution::Unavailable(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Payloads that others sent us: opened, checked, stored.
+
+use super::Privacy;
+use crate::{
+    error::{PrivacyError, Refusal},
+    payload::EncryptedPayload,
+    payload_store::{PayloadStoreError, Stored},
+    terms::check_arrival,
+};
+
+impl Privacy {
+    /// Takes a payload of another node; durable on return. What is stored is our part of it: boxes
+    /// of strangers, which nobody here can judge, are dropped.
+    ///
+    /// # Errors
+    /// When it does not open, its terms are not kept, or it cannot be stored.
+    pub fn accept(&self, payload: &EncryptedPayload) -> Result<(), Refusal> {
+        let ours = self.enclave.keys();
+        let own: Vec<_> = payload.boxed().into_iter().filter(|key| ours.contains(key)).collect();
+        let mut copy = payload.copy_for(&own);
+        let opened = self.enclave.open(&copy).map_err(|_| Refusal::NotAuthentic)?;
+        let hash = copy.hash();
+        match self.store.get(hash).map_err(|_| Refusal::Storage)? {
+            Stored::Erased => return Err(Refusal::Erased),
+            Stored::Held(held) => {
+                // The sender's box passes through hands that could spoil it; ours stay.
+                copy = copy.without_boxes_of(&held);
+                if copy.boxed().is_empty() {
+                    return held.agrees_with(payload).then_some(()).ok_or(Refusal::Contradiction);
+                }
+            }
+            Stored::Unknown => {
+                let creations =
+                    self.creations(&opened.terms.affected).map_err(|error| match error {
+                        PrivacyError::Store(_) => Refusal::Storage,
+                        _ => Refusal::NotAuthentic,
+                    })?;
+                let creations: Vec<_> = creations.iter().map(Option::as_deref).collect();
+                check_arrival(&opened, &creations).map_err(|_| Refusal::Terms)?;
+                self.check_memberships(&copy)?;
+            }
+        }
+        self.store.put(&copy).map_err(|error| match error {
+            PayloadStoreError::Contradiction(_) => Refusal::Contradiction,
+            PayloadStoreError::Erased(_) => Refusal::Erased,
+            _ => Refusal::Storage,
+        })?;
+        self.opened.remove(hash);
+        Ok(())
+    }
+
+    /// Whoever names a contract that we are a party to must show to be one too: its creation stands
+    /// on the chain for all to see.
+    fn check_memberships(&self, payload: &EncryptedPayload) -> Result<(), Refusal> {
+        for (index, hash) in payload.terms().affected.iter().enumerate() {
+            match self.store.get(*hash).map_err(|_| Refusal::Storage)? {
+                Stored::Held(creation) if !self.enclave.is_member(payload, index, &creation) => {
+                    return Err(Refusal::Terms);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

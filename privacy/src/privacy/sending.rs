@@ -1,0 +1,171 @@
+//! Requests to send: checked and sealed before anything leaves the node.
+
+use super::Privacy;
+use crate::{
+    enclave::{Envelope, SealError, SealRandomness},
+    error::{DeliveryError, PrivacyError},
+    payload::EncryptedPayload,
+    payload_store::{Stored, Written},
+    terms::{check_affected, check_form, with_mandatory},
+};
+use alloy_primitives::Bytes;
+use entente_chain::{
+    NodeId,
+    private::{PayloadHash, PrivacyTerms, RecipientKey},
+};
+use std::collections::BTreeSet;
+use zeroize::Zeroizing;
+
+/// Milliseconds of the host's monotonic clock.
+pub type Millis = u64;
+
+/// A request to send, echoed in [`Action::Finished`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// What shall be sent to whom.
+#[derive(Clone)]
+pub struct SendRequest {
+    /// The plain payload.
+    pub plain: Zeroizing<Vec<u8>>,
+    /// `privateFrom`; `None`: the default key.
+    pub sender: Option<RecipientKey>,
+    /// `privateFor`; none: only the sender.
+    pub recipients: Vec<RecipientKey>,
+    /// Flag, affected contracts, root of the simulation, `mandatoryFor`.
+    pub terms: PrivacyTerms,
+}
+
+/// What the sender of a payload is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendReceipt {
+    /// What stands on the chain.
+    pub hash: PayloadHash,
+    /// The key that sent it.
+    pub sender: RecipientKey,
+    /// Keys of this node that are parties, ascending.
+    pub managed: Vec<RecipientKey>,
+}
+
+/// What the host must do. The order does not matter, and a lost frame is sent again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send a frame to a node.
+    Send {
+        /// Whom to.
+        to: NodeId,
+        /// What.
+        frame: Bytes,
+    },
+    /// A request is done: every party has the payload on its disk, or the sender keeps nothing.
+    Finished {
+        /// The request.
+        request: RequestId,
+        /// What came of it.
+        result: Result<SendReceipt, DeliveryError>,
+    },
+}
+
+impl Privacy {
+    /// Checks, seals and stores a payload and distributes it. The public transaction must wait for
+    /// [`Action::Finished`], which may be among the actions that are returned.
+    ///
+    /// # Errors
+    /// When a term is not kept, the sender is not ours, a bound is broken or the disk fails.
+    pub fn send(
+        &self,
+        now: Millis,
+        request: &SendRequest,
+    ) -> Result<(RequestId, Vec<Action>), PrivacyError> {
+        let sender = self.sender(request.sender)?;
+        let terms = self.check(&sender, &request.recipients, &request.terms)?;
+        let creations = self.held_all(&terms.affected)?;
+        let recipients = &request.recipients;
+        let envelope = Envelope { recipients, terms: &terms, creations: &creations };
+        let randomness = SealRandomness::draw(&self.randomness);
+        let payload = self.enclave.seal(&request.plain, &sender, &envelope, &randomness)?;
+        self.distribute(now, &payload)
+    }
+
+    /// Sends a payload of [`store_raw`](Self::store_raw) (`sendsignedtx`). Asked again for the same
+    /// recipients and terms, it distributes again.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and when nothing was stored under the hash, or it was sent to
+    /// others before.
+    pub fn send_raw(
+        &self,
+        now: Millis,
+        hash: PayloadHash,
+        recipients: &[RecipientKey],
+        terms: &PrivacyTerms,
+    ) -> Result<(RequestId, Vec<Action>), PrivacyError> {
+        let raw = self.store.raw(hash)?.ok_or(PrivacyError::Unknown(hash))?;
+        let sender = raw.sender();
+        if !self.enclave.holds(&sender) {
+            return Err(SealError::NotOurs(sender).into());
+        }
+        let terms = self.check(&sender, recipients, terms)?;
+        let payload = match self.store.get(hash)? {
+            Stored::Erased => return Err(PrivacyError::Erased(hash)),
+            Stored::Unknown => {
+                let randomness = SealRandomness::draw(&self.randomness);
+                let creations = self.held_all(&terms.affected)?;
+                let envelope = Envelope { recipients, terms: &terms, creations: &creations };
+                self.enclave.readdress(&raw, &envelope, &randomness)?
+            }
+            Stored::Held(sent) => {
+                let parties = parties(&sender, recipients).into_iter().collect();
+                if sent.disclosed() != Some(parties) || *sent.terms() != terms {
+                    return Err(PrivacyError::Sent(hash));
+                }
+                *sent
+            }
+        };
+        self.distribute(now, &payload)
+    }
+
+    /// Checks the terms of a request, and completes them by what affected contracts want.
+    fn check(
+        &self,
+        sender: &RecipientKey,
+        recipients: &[RecipientKey],
+        terms: &PrivacyTerms,
+    ) -> Result<PrivacyTerms, PrivacyError> {
+        check_form(sender, recipients, terms)?;
+        let creations = self.creations(&terms.affected)?;
+        let creations: Vec<_> = creations.iter().map(Option::as_deref).collect();
+        check_affected(sender, &parties(sender, recipients), terms, &creations)?;
+        Ok(with_mandatory(terms.clone(), &creations))
+    }
+
+    fn held_all(&self, hashes: &[PayloadHash]) -> Result<Vec<EncryptedPayload>, PrivacyError> {
+        hashes.iter().map(|hash| self.held(*hash)).collect()
+    }
+
+    fn distribute(
+        &self,
+        _now: Millis,
+        payload: &EncryptedPayload,
+    ) -> Result<(RequestId, Vec<Action>), PrivacyError> {
+        let (hash, parties) = (payload.hash(), payload.boxed());
+        let written = self.store.put(payload)?;
+        let request = self.next_request();
+        let foreign = parties.iter().find(|key| !self.enclave.holds(key));
+        let result = match foreign {
+            Some(key) => {
+                if written == Written::New {
+                    self.store.take_back(hash)?;
+                    self.opened.remove(hash);
+                }
+                Err(DeliveryError::NoNode(*key))
+            }
+            None => Ok(SendReceipt { hash, sender: payload.sender(), managed: parties }),
+        };
+        Ok((request, vec![Action::Finished { request, result }]))
+    }
+}
+
+fn parties(sender: &RecipientKey, recipients: &[RecipientKey]) -> BTreeSet<RecipientKey> {
+    recipients.iter().chain([sender]).copied().collect()
+}
