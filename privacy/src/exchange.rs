@@ -11,6 +11,11 @@ const PAYLOAD_BYTES: (u64, u64) = (32 * 1024 * 1024, 8 * 1024 * 1024);
 /// Questions and statements that a peer may send at once, and per second.
 const QUESTIONS: (u64, u64) = (512, 64);
 
+/// Pause between statements to a peer that has not answered with its own, in milliseconds.
+const STATE_AGAIN: Millis = 5000;
+/// The same for one that has.
+const STATE_AGAIN_STATED: Millis = 60_000;
+
 /// Everything that changes with messages and time. Nothing in here reads a disk or a clock.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -25,9 +30,23 @@ impl Exchange {
         self.peers.keys().copied().collect()
     }
 
+    /// Peers to whom our keys shall be stated again.
+    pub(crate) fn due_statements(&mut self, now: Millis) -> Vec<NodeId> {
+        let mut due = Vec::new();
+        for (node, peer) in &mut self.peers {
+            if peer.next_statement <= now {
+                let pause = if peer.has_stated { STATE_AGAIN_STATED } else { STATE_AGAIN };
+                peer.next_statement = now.saturating_add(pause);
+                due.push(*node);
+            }
+        }
+        due
+    }
+
     pub(crate) fn next_deadline(&self) -> Option<Millis> {
-        let deadlines = [self.distribution.next_deadline(), self.recovery.next_deadline()];
-        deadlines.into_iter().flatten().min()
+        let statement = self.peers.values().map(|peer| peer.next_statement).min();
+        let others = [self.distribution.next_deadline(), self.recovery.next_deadline()];
+        others.into_iter().chain([statement]).flatten().min()
     }
 }
 
@@ -36,10 +55,10 @@ impl Exchange {
 pub(crate) struct Peer {
     /// The key that our proofs must be made for.
     pub(crate) challenge: Option<RecipientKey>,
-    /// What we have proven, and for which challenge.
-    pub(crate) proven: Option<(RecipientKey, Vec<RecipientKey>)>,
     /// Whether it has proven its keys in this session: before that we do not know who asks.
     pub(crate) has_stated: bool,
+    /// When we state our keys again: a statement may have been lost.
+    pub(crate) next_statement: Millis,
     pub(crate) payload_bytes: Allowance,
     pub(crate) questions: Allowance,
 }
@@ -48,8 +67,8 @@ impl Peer {
     pub(crate) fn new(now: Millis) -> Self {
         Self {
             challenge: None,
-            proven: None,
             has_stated: false,
+            next_statement: now.saturating_add(STATE_AGAIN),
             payload_bytes: Allowance::new(now, PAYLOAD_BYTES),
             questions: Allowance::new(now, QUESTIONS),
         }

@@ -33,6 +33,8 @@ pub(crate) struct Announcement {
     pub(crate) challenge: Option<RecipientKey>,
     /// For each key a proof towards the receiver's challenge; none before that is known.
     pub(crate) proofs: Vec<B256>,
+    /// Whether the receiver shall state its own keys.
+    pub(crate) asks: bool,
 }
 
 /// A message of one node to another.
@@ -66,6 +68,7 @@ struct EncodedAnnouncement {
     keys: Vec<B256>,
     challenge: Vec<B256>,
     proofs: Vec<B256>,
+    asks: bool,
 }
 
 #[derive(RlpEncodable, RlpDecodable)]
@@ -146,11 +149,12 @@ impl Announcement {
             keys: self.keys.iter().map(|key| B256::from(key.0)).collect(),
             challenge: self.challenge.iter().map(|key| B256::from(key.0)).collect(),
             proofs: self.proofs.clone(),
+            asks: self.asks,
         }
     }
 
     fn from_wire(wire: EncodedAnnouncement) -> Result<Self, MalformedPayload> {
-        let EncodedAnnouncement { keys, challenge, proofs } = wire;
+        let EncodedAnnouncement { keys, challenge, proofs, asks } = wire;
         let proven = proofs.is_empty() || proofs.len() == keys.len();
         let ascending = keys.is_sorted_by(|a, b| a < b);
         if keys.len() > NODE_KEYS_MAX || challenge.len() > 1 || !proven || !ascending {
@@ -160,6 +164,7 @@ impl Announcement {
             keys: keys.into_iter().map(|key| RecipientKey(key.0)).collect(),
             challenge: challenge.first().map(|key| RecipientKey(key.0)),
             proofs,
+            asks,
         })
     }
 }
@@ -212,6 +217,7 @@ mod tests {
             keys: vec![RecipientKey([2; 32]), RecipientKey([3; 32])],
             challenge: Some(RecipientKey([2; 32])),
             proofs: vec![B256::repeat_byte(4), B256::repeat_byte(5)],
+            asks: true,
         };
         vec![
             Message::Announce(announcement),
@@ -260,7 +266,7 @@ mod tests {
             (vec![key(2), key(2)], vec![]),
             (vec![key(2), key(3)], vec![B256::ZERO]),
         ] {
-            let announcement = Announcement { keys, challenge: None, proofs };
+            let announcement = Announcement { keys, challenge: None, proofs, asks: false };
             let frame = Message::Announce(announcement).encode();
             assert_eq!(Message::decode(&frame), Err(MalformedPayload("announcement")));
         }

@@ -6,6 +6,7 @@ use crate::{
     enclave::Possession,
     message::{Announcement, Message, NODE_KEYS_MAX},
 };
+use alloy_primitives::B256;
 use entente_chain::{NodeId, private::RecipientKey};
 
 impl Privacy {
@@ -35,54 +36,58 @@ impl Privacy {
         Ok(self.exchange().directory.forget(node))
     }
 
-    /// Our statement for a node, with proofs when it has told its challenge.
+    /// Our statement for a node, with proofs when it has told its challenge; asks for its own when
+    /// that has not come.
     pub(super) fn announcement(&self, to: NodeId) -> Action {
-        let challenge = self.exchange().peers.get(&to).and_then(|peer| peer.challenge);
+        let has_stated = self.exchange().peers.get(&to).is_some_and(|peer| peer.has_stated);
+        self.statement(to, !has_stated)
+    }
+
+    fn statement(&self, to: NodeId, asks: bool) -> Action {
+        let theirs = self.exchange().peers.get(&to).and_then(|peer| peer.challenge);
         let mut keys = self.keys();
         keys.truncate(NODE_KEYS_MAX);
-        let proofs = challenge.map(|challenge| {
+        let proofs = theirs.map(|challenge| {
             let claim = |key| Possession { prover: self.node, verifier: to, key, challenge };
             keys.iter().map(|key| self.enclave.prove(&claim(*key))).collect::<Option<Vec<_>>>()
         });
         // A challenge that is no key gets no proofs.
         let proofs = proofs.flatten().unwrap_or_default();
-        if let Some(peer) = self.exchange().peers.get_mut(&to) {
-            peer.proven = challenge.map(|challenge| (challenge, keys.clone()));
-        }
-        let announcement = Announcement { keys, challenge: self.default_sender(), proofs };
-        send(to, &Message::Announce(announcement))
+        let challenge = self.default_sender();
+        // Without a key of ours, proofs of others cannot be checked.
+        let asks = asks && challenge.is_some();
+        send(to, &Message::Announce(Announcement { keys, challenge, proofs, asks }))
     }
 
     pub(super) fn announced(&self, from: NodeId, announcement: Announcement) -> Vec<Action> {
-        let Announcement { keys, challenge, proofs } = announcement;
-        let mut ours = self.keys();
-        ours.truncate(NODE_KEYS_MAX);
-        let mut exchange = self.exchange();
-        let Some(peer) = exchange.peers.get_mut(&from) else { return Vec::new() };
-        peer.challenge = challenge;
-        let proven = peer.proven.as_ref();
-        let wants_proofs = challenge.is_some_and(|challenge| {
-            proven.is_none_or(|(to, keys)| *to != challenge || *keys != ours)
-        });
-        drop(exchange);
+        let Announcement { keys, challenge, proofs, asks } = announcement;
+        if let Some(peer) = self.exchange().peers.get_mut(&from) {
+            peer.challenge = challenge;
+        }
         let mut actions = Vec::new();
-        if wants_proofs && !ours.is_empty() {
-            actions.push(self.announcement(from));
+        let mut is_missing = true;
+        if proofs.len() == keys.len() {
+            is_missing = false;
+            if self.are_proven(from, &keys, &proofs) {
+                self.stated(from, &keys);
+            } else {
+                // Not asked for again at once: two that disagree would never stop.
+                let reason = "a key that it cannot prove";
+                actions.push(Action::Misbehaved { node: from, reason });
+            }
         }
-        if proofs.len() != keys.len() {
-            return actions;
+        if asks {
+            actions.push(self.statement(from, is_missing));
         }
-        let proven = keys.iter().zip(proofs).all(|(key, proof)| {
-            let challenge = self.default_sender().unwrap_or(RecipientKey([0; 32]));
-            let claim = Possession { prover: from, verifier: self.node, key: *key, challenge };
-            self.enclave.is_proven(&claim, proof)
-        });
-        if !proven {
-            actions.push(Action::Misbehaved { node: from, reason: "a key that it cannot prove" });
-            return actions;
-        }
-        self.stated(from, &keys);
         actions
+    }
+
+    fn are_proven(&self, from: NodeId, keys: &[RecipientKey], proofs: &[B256]) -> bool {
+        let challenge = self.default_sender().unwrap_or(RecipientKey([0; 32]));
+        keys.iter().zip(proofs).all(|(key, proof)| {
+            let claim = Possession { prover: from, verifier: self.node, key: *key, challenge };
+            self.enclave.is_proven(&claim, *proof)
+        })
     }
 
     /// A node has proven its keys.

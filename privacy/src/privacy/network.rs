@@ -80,10 +80,12 @@ impl Privacy {
         let connected = exchange.connected();
         let outcomes = exchange.distribution.tick(now);
         let questions = exchange.recovery.tick(now, &connected);
+        let due = exchange.due_statements(now);
         drop(exchange);
         let mut actions = self.perform(outcomes);
         let ask = |(node, hash)| send(node, &Message::Request(hash));
         actions.extend(questions.into_iter().map(ask));
+        actions.extend(due.into_iter().map(|node| self.announcement(node)));
         actions
     }
 
@@ -216,8 +218,14 @@ impl Privacy {
     }
 
     /// A node asks for a payload that it lost: it gets it when its keys are parties, and is told
-    /// so when nothing is held for them. Before it has proven its keys there is no answer.
+    /// so when nothing is held for them. Before it has proven its keys there is no answer: that
+    /// would tell strangers what is held here.
     fn asked(&self, from: NodeId, hash: PayloadHash) -> Option<Action> {
+        if self.keys().is_empty() {
+            // We cannot check proofs, and hold nothing but what keys of former times could read.
+            let nothing = self.store.get(hash) == Ok(Stored::Unknown);
+            return nothing.then(|| send(from, &Message::NotHeld(hash)));
+        }
         let exchange = self.exchange();
         let has_stated = exchange.peers.get(&from).is_some_and(|peer| peer.has_stated);
         if !has_stated || exchange.directory.disputed(from).is_some() {
