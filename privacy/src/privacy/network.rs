@@ -4,6 +4,7 @@
 
 use super::{Action, Millis, Privacy};
 use crate::{
+    directory::NODES_MAX,
     distribution::Outcome,
     error::{DeliveryError, PrivacyError, Refusal},
     exchange::{Exchange, Peer},
@@ -29,6 +30,9 @@ impl Privacy {
     /// A session with a node began.
     pub fn connected(&self, now: Millis, node: NodeId) -> Vec<Action> {
         let mut exchange = self.exchange();
+        if exchange.peers.len() >= NODES_MAX && !exchange.peers.contains_key(&node) {
+            return Vec::new();
+        }
         exchange.peers.insert(node, Peer::new(now));
         let resent = exchange.distribution.connected(now, node);
         drop(exchange);
@@ -42,8 +46,16 @@ impl Privacy {
         self.exchange().peers.remove(&node);
     }
 
-    /// A frame of a connected node came. Writes to the disk before it answers that it did.
+    /// A frame of a node came, over a connection that proves who it is. Writes to the disk before
+    /// it answers that it did. It may overtake [`connected`](Self::connected).
     pub fn arrived(&self, now: Millis, from: NodeId, frame: &[u8]) -> Vec<Action> {
+        let is_connected = self.exchange().peers.contains_key(&from);
+        let mut actions = if is_connected { Vec::new() } else { self.connected(now, from) };
+        actions.extend(self.taken(now, from, frame));
+        actions
+    }
+
+    fn taken(&self, now: Millis, from: NodeId, frame: &[u8]) -> Vec<Action> {
         let Ok(message) = Message::decode(frame) else {
             return vec![Action::Misbehaved { node: from, reason: "a frame that is no message" }];
         };

@@ -166,13 +166,11 @@ impl Privacy {
         let (hash, sender) = (payload.hash(), payload.sender());
         let request = self.next_request();
         let finished = |result| Ok((request, vec![Action::Finished { request, result }]));
-        let (mut nodes, mut managed) = (BTreeMap::<NodeId, Vec<RecipientKey>>::new(), Vec::new());
+        let (managed, foreign): (Vec<_>, Vec<_>) =
+            payload.boxed().into_iter().partition(|key| self.enclave.holds(key));
+        let mut nodes = BTreeMap::<NodeId, Vec<RecipientKey>>::new();
         let exchange = self.exchange();
-        for key in payload.boxed() {
-            if self.enclave.holds(&key) {
-                managed.push(key);
-                continue;
-            }
+        for key in foreign {
             match exchange.directory.node_of(&key) {
                 Some(node) => nodes.entry(node).or_default().push(key),
                 None => return finished(Err(DeliveryError::NoNode(key))),
