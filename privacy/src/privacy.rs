@@ -175,8 +175,9 @@ impl Privacy {
         if let Some(opened) = self.opened.get(hash) {
             return Ok(opened);
         }
+        let age = self.opened.age();
         let opened = Arc::new(self.open_stored(hash, &self.held(hash)?)?);
-        self.opened.insert(hash, &opened);
+        self.opened.insert(age, hash, &opened);
         Ok(opened)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The exchange is locked for a moment each time and never while the disk is asked.
 
-use super::{Action, Millis, Privacy};
+use super::{Action, Millis, Privacy, arrival::Reason};
 use crate::{
     directory::NODES_MAX,
     distribution::Outcome,
@@ -212,10 +212,14 @@ impl Privacy {
     fn payload_arrived(&self, from: NodeId, payload: &EncryptedPayload) -> Vec<Action> {
         let hash = payload.hash();
         let exchange = self.exchange();
-        let expected = exchange.recovery.wants(hash)
-            || exchange.directory.node_of(&payload.sender()) == Some(from);
+        let is_wanted = exchange.recovery.wants(hash);
+        let is_senders = exchange.directory.node_of(&payload.sender()) == Some(from);
         drop(exchange);
-        let taken = if expected { self.accept(payload) } else { Err(Refusal::UnknownSender) };
+        let taken = match (is_wanted, is_senders) {
+            (true, _) => self.take(payload, Reason::Recovered),
+            (false, true) => self.take(payload, Reason::Sent),
+            (false, false) => Err(Refusal::UnknownSender),
+        };
         let answer = match taken {
             Ok(()) => {
                 self.exchange().recovery.found(hash);

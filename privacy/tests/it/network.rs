@@ -4,8 +4,10 @@ use crate::{
     disk::{MemoryDisk, environment, key, public},
     world::{World, id},
 };
-use alloy_primitives::{B512, Bytes};
-use entente_chain::private::{PayloadHash, PrivacyTerms, PrivatePayloads as _, Resolution};
+use alloy_primitives::{B256, B512, Bytes};
+use entente_chain::private::{
+    PayloadHash, PrivacyFlag, PrivacyTerms, PrivatePayloads as _, Resolution,
+};
 use entente_privacy::{
     DeliveryError, Enclave, EncryptedPayload, Envelope, PrivacyError, Randomness, SealRandomness,
 };
@@ -213,6 +215,26 @@ fn a_party_that_lost_its_store_gets_its_payloads_back() {
     assert!(world.is_party(2, hash));
     world.privacy(2).end_recovery().unwrap();
     assert!(world.is_no_party(2, unknown()));
+}
+
+#[test]
+fn what_is_recovered_may_affect_what_was_erased() {
+    let mut world = World::new(&[1, 2]);
+    let validation = PrivacyTerms {
+        flag: PrivacyFlag::StateValidation,
+        execution_root: Some(B256::ZERO),
+        ..PrivacyTerms::default()
+    };
+    let creation = world.send_under(1, &validation, &[2]).unwrap();
+    let call = PrivacyTerms { affected: vec![creation], ..validation };
+    let call = world.send_under(1, &call, &[2]).unwrap();
+    world.stop(2);
+    world.start(2, Arc::new(MemoryDisk::default()));
+    world.privacy(2).begin_recovery(100, [id(1)].into()).unwrap();
+    assert!(!world.is_party(2, call));
+    world.run_until(world.now + 10_000);
+    assert!(world.is_party(2, call));
+    assert!(!world.is_held(2, creation), "nobody asked for it");
 }
 
 #[test]

@@ -171,11 +171,21 @@ impl World {
         plain: &[u8],
         recipients: &[u8],
     ) -> Result<RequestId, PrivacyError> {
+        self.request_under(from, plain, &PrivacyTerms::default(), recipients)
+    }
+
+    fn request_under(
+        &mut self,
+        from: u8,
+        plain: &[u8],
+        terms: &PrivacyTerms,
+        recipients: &[u8],
+    ) -> Result<RequestId, PrivacyError> {
         let request = SendRequest {
             plain: Zeroizing::new(plain.to_vec()),
             sender: Some(public(from)),
             recipients: recipients.iter().copied().map(public).collect(),
-            terms: PrivacyTerms::default(),
+            terms: terms.clone(),
         };
         let (id, actions) = self.privacy(from).send(self.now, &request)?;
         self.perform(from, actions);
@@ -190,6 +200,20 @@ impl World {
         recipients: &[u8],
     ) -> Result<PayloadHash, DeliveryError> {
         let request = self.request(from, plain, recipients).unwrap();
+        self.finish(from, request)
+    }
+
+    pub(crate) fn send_under(
+        &mut self,
+        from: u8,
+        terms: &PrivacyTerms,
+        recipients: &[u8],
+    ) -> Result<PayloadHash, DeliveryError> {
+        let request = self.request_under(from, b"payload", terms, recipients).unwrap();
+        self.finish(from, request)
+    }
+
+    fn finish(&mut self, from: u8, request: RequestId) -> Result<PayloadHash, DeliveryError> {
         self.run_until(self.now + 20_000);
         self.nodes[&from].finished[&request].clone().map(|receipt| receipt.hash)
     }
