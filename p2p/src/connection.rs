@@ -62,12 +62,13 @@ pub(crate) enum Outcome {
 /// A negotiated substream.
 pub(crate) type LaneStream = Negotiated<SubstreamBox>;
 
-/// The four substreams of a session.
+/// The substreams of a session.
 pub(crate) struct Lanes {
     pub(crate) status: LaneStream,
     pub(crate) consensus: LaneStream,
     pub(crate) transactions: LaneStream,
     pub(crate) blocks: LaneStream,
+    pub(crate) payloads: LaneStream,
 }
 
 /// A connection ready for use.
@@ -222,12 +223,13 @@ async fn offer_lanes(
     let environment = local.expectations.environment;
     let mut next =
         || opened.next().ok_or_else(|| HandshakeError::Io(io::ErrorKind::ConnectionReset.into()));
-    let (consensus, transactions, blocks) = tokio::try_join!(
+    let (consensus, transactions, blocks, payloads) = tokio::try_join!(
         offer(next()?, Lane::Consensus, environment),
         offer(next()?, Lane::Transactions, environment),
         offer(next()?, Lane::Blocks, environment),
+        offer(next()?, Lane::Payloads, environment),
     )?;
-    Ok(Lanes { status, consensus, transactions, blocks })
+    Ok(Lanes { status, consensus, transactions, blocks, payloads })
 }
 
 async fn accept_lanes(
@@ -236,20 +238,21 @@ async fn accept_lanes(
     status: LaneStream,
 ) -> Result<Lanes, HandshakeError> {
     let environment = local.expectations.environment;
-    let wanted = [Lane::Consensus, Lane::Transactions, Lane::Blocks];
-    let (mut consensus, mut transactions, mut blocks) = (None, None, None);
+    let wanted = [Lane::Consensus, Lane::Transactions, Lane::Blocks, Lane::Payloads];
+    let (mut consensus, mut transactions, mut blocks, mut payloads) = (None, None, None, None);
     for _ in wanted {
         let (lane, stream) = accept(muxer.accept().await?, &wanted, environment).await?;
         let place = match lane {
             Lane::Consensus => &mut consensus,
             Lane::Transactions => &mut transactions,
+            Lane::Payloads => &mut payloads,
             Lane::Blocks | Lane::Status => &mut blocks,
         };
         *place = Some(stream);
     }
-    match (consensus, transactions, blocks) {
-        (Some(consensus), Some(transactions), Some(blocks)) => {
-            Ok(Lanes { status, consensus, transactions, blocks })
+    match (consensus, transactions, blocks, payloads) {
+        (Some(consensus), Some(transactions), Some(blocks), Some(payloads)) => {
+            Ok(Lanes { status, consensus, transactions, blocks, payloads })
         }
         // One lane was opened twice.
         _ => Err(HandshakeError::Malformed),

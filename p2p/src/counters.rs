@@ -33,6 +33,8 @@ pub struct Traffic {
     pub transactions: Flow,
     /// Block requests and answers.
     pub blocks: Flow,
+    /// Payloads of private transactions.
+    pub payloads: Flow,
 }
 
 impl Traffic {
@@ -44,6 +46,7 @@ impl Traffic {
             Lane::Consensus => self.consensus,
             Lane::Transactions => self.transactions,
             Lane::Blocks => self.blocks,
+            Lane::Payloads => self.payloads,
         }
     }
 }
@@ -98,6 +101,7 @@ pub(crate) struct TrafficCells {
     consensus: FlowCells,
     transactions: FlowCells,
     blocks: FlowCells,
+    payloads: FlowCells,
 }
 
 impl TrafficCells {
@@ -107,6 +111,7 @@ impl TrafficCells {
             Lane::Consensus => &self.consensus,
             Lane::Transactions => &self.transactions,
             Lane::Blocks => &self.blocks,
+            Lane::Payloads => &self.payloads,
         }
     }
 
@@ -124,6 +129,7 @@ impl TrafficCells {
             consensus: self.consensus.read(),
             transactions: self.transactions.read(),
             blocks: self.blocks.read(),
+            payloads: self.payloads.read(),
         }
     }
 }

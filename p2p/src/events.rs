@@ -52,6 +52,8 @@ pub struct NetworkEvents {
     pub urgent: mpsc::Receiver<NetworkEvent>,
     /// Frames on [`crate::Channel::Transactions`].
     pub transactions: mpsc::Receiver<Frame>,
+    /// Frames on [`crate::Channel::Payloads`]; a session ends when nobody holds this end.
+    pub payloads: mpsc::Receiver<Frame>,
     /// Requests of peers.
     pub requests: mpsc::Receiver<Asked>,
 }
@@ -61,5 +63,6 @@ pub struct NetworkEvents {
 pub(crate) struct Outlets {
     pub(crate) urgent: mpsc::Sender<NetworkEvent>,
     pub(crate) transactions: mpsc::Sender<Frame>,
+    pub(crate) payloads: mpsc::Sender<Frame>,
     pub(crate) requests: mpsc::Sender<Asked>,
 }

@@ -10,7 +10,7 @@ use crate::{
     counters::{CounterCells, Counters},
     events::{NetworkEvents, Outlets},
     handshake::Expectations,
-    limits::{COMMANDS, EVENTS_INBOX, REQUESTS_INBOX, TRANSACTIONS_INBOX},
+    limits::{COMMANDS, EVENTS_INBOX, PAYLOADS_INBOX, REQUESTS_INBOX, TRANSACTIONS_INBOX},
     peers::{Links, PeerInfo},
     request::{self, RequestError},
     service::{Command, Published, Service},
@@ -66,6 +66,7 @@ pub fn start(config: NetworkConfig) -> Result<(NetworkHandle, NetworkEvents), Ne
     let (commands, commands_end) = mpsc::channel(COMMANDS);
     let (urgent, urgent_end) = mpsc::channel(EVENTS_INBOX);
     let (transactions, transactions_end) = mpsc::channel(TRANSACTIONS_INBOX);
+    let (payloads, payloads_end) = mpsc::channel(PAYLOADS_INBOX);
     let (requests, requests_end) = mpsc::channel(REQUESTS_INBOX);
     let head = watch::Sender::new(HeadClaim::default());
     let published = Published {
@@ -88,7 +89,7 @@ pub fn start(config: NetworkConfig) -> Result<(NetworkHandle, NetworkEvents), Ne
         allowed: published.allowed.subscribe(),
         commands: commands.clone(),
         counters: Arc::clone(&counters),
-        outlets: Outlets { urgent, transactions, requests },
+        outlets: Outlets { urgent, transactions, payloads, requests },
     };
     let links = published.links.subscribe();
     let service = Service::new(Arc::new(local), commands_end, published, config.max_peers);
@@ -98,6 +99,7 @@ pub fn start(config: NetworkConfig) -> Result<(NetworkHandle, NetworkEvents), Ne
     let events = NetworkEvents {
         urgent: urgent_end,
         transactions: transactions_end,
+        payloads: payloads_end,
         requests: requests_end,
     };
     Ok((NetworkHandle { shared: Arc::new(shared) }, events))

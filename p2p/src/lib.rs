@@ -1,10 +1,10 @@
 //! The network of one environment: who is connected, frames in and out, blocks on request.
 //!
 //! Each pair of nodes holds one TCP connection (noise, yamux, optionally a pre-shared key) with
-//! four long-lived substreams, the lanes: status, consensus, transactions, blocks. Each lane has
-//! its own queues, limits and tasks, so a flood on one does not delay another. Bytes and node
-//! identities go in and out; what consensus and transaction frames mean is their owners' business,
-//! and nothing of libp2p is visible outside.
+//! five long-lived substreams, the lanes: status, consensus, transactions, blocks, payloads. Each
+//! lane has its own queues, limits and tasks, so a flood on one does not delay another. Bytes and
+//! node identities go in and out; what consensus, transaction and payload frames mean is their
+//! owners' business, and nothing of libp2p is visible outside.
 //!
 //! Never does this crate believe a peer's claim (heads are claims), wait for a slow peer, or spend
 //! memory on a length it has not checked.

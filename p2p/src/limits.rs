@@ -33,6 +33,8 @@ pub(crate) const REQUESTS_INBOX: usize = 64;
 pub(crate) const EVENTS_INBOX: usize = 1024;
 /// Transaction frames of all peers waiting for the owner.
 pub(crate) const TRANSACTIONS_INBOX: usize = 64;
+/// Payload frames of all peers waiting for the owner.
+pub(crate) const PAYLOADS_INBOX: usize = 64;
 /// Commands waiting for the service task.
 pub(crate) const COMMANDS: usize = 1024;
 
@@ -55,7 +57,7 @@ pub(crate) const PENALTY_PROTOCOL: u32 = 50;
 pub(crate) const PENALTY_NUISANCE: u32 = 5;
 
 /// Substreams that a peer may hold open: one per lane and as many in negotiation.
-pub(crate) const SUBSTREAMS_MAX: usize = 8;
+pub(crate) const SUBSTREAMS_MAX: usize = 10;
 /// Frames up to this are gathered into one write.
 pub(crate) const GATHER_BYTES: usize = 64 * 1024;
 
@@ -66,6 +68,7 @@ pub(crate) const fn frame_bytes_max(lane: Lane) -> usize {
         Lane::Consensus => limits::CONSENSUS_FRAME_BYTES_MAX,
         Lane::Transactions => limits::TRANSACTIONS_FRAME_BYTES_MAX,
         Lane::Blocks => limits::BLOCKS_FRAME_BYTES_MAX,
+        Lane::Payloads => limits::PAYLOADS_FRAME_BYTES_MAX,
     }
 }
 
@@ -75,6 +78,7 @@ pub(crate) const fn queue_frames(lane: Lane) -> usize {
         Lane::Status => 1,
         Lane::Consensus => limits::CONSENSUS_QUEUE_FRAMES,
         Lane::Transactions => limits::TRANSACTIONS_QUEUE_FRAMES,
+        Lane::Payloads => limits::PAYLOADS_QUEUE_FRAMES,
         Lane::Blocks => limits::BLOCKS_QUEUE_FRAMES + REQUESTS_IN_FLIGHT + REQUESTS_SERVED,
     }
 }

@@ -206,6 +206,7 @@ pub(crate) struct Link {
     pub(crate) consensus: Outbox,
     pub(crate) transactions: Outbox,
     pub(crate) blocks: Outbox,
+    pub(crate) payloads: Outbox,
     pub(crate) calls: Calls,
     pub(crate) head: watch::Sender<HeadClaim>,
     pub(crate) neighbours: watch::Sender<Arc<BTreeSet<NodeId>>>,
@@ -218,6 +219,7 @@ pub(crate) struct LinkEnds {
     pub(crate) consensus: OutboxReader,
     pub(crate) transactions: OutboxReader,
     pub(crate) blocks: OutboxReader,
+    pub(crate) payloads: OutboxReader,
     pub(crate) close: mpsc::Receiver<Farewell>,
 }
 
@@ -233,12 +235,14 @@ impl Link {
         let (consensus, consensus_end) = Outbox::new(Lane::Consensus);
         let (transactions, transactions_end) = Outbox::new(Lane::Transactions);
         let (blocks, blocks_end) = Outbox::new(Lane::Blocks);
+        let (payloads, payloads_end) = Outbox::new(Lane::Payloads);
         let (close, close_end) = mpsc::channel(1);
         let link = Self {
             peer,
             consensus,
             transactions,
             blocks,
+            payloads,
             calls: Calls::default(),
             head: watch::Sender::new(head),
             neighbours: watch::Sender::new(Arc::new(neighbours)),
@@ -249,6 +253,7 @@ impl Link {
             consensus: consensus_end,
             transactions: transactions_end,
             blocks: blocks_end,
+            payloads: payloads_end,
             close: close_end,
         };
         (Arc::new(link), ends)
@@ -265,6 +270,7 @@ impl Link {
         let (outbox, reason) = match lane {
             Lane::Consensus => (&self.consensus, "consensus queue full"),
             Lane::Transactions => (&self.transactions, "transactions queue full"),
+            Lane::Payloads => (&self.payloads, "payloads queue full"),
             Lane::Status | Lane::Blocks => (&self.blocks, "blocks queue full"),
         };
         if outbox.push(bytes, None).is_err() {

@@ -1,4 +1,4 @@
-//! A session: eight tasks, a reader and a writer for each lane, so that no lane waits for another.
+//! A session: ten tasks, a reader and a writer for each lane, so that no lane waits for another.
 //! The first of them to end ends all.
 
 mod blocks;
@@ -31,7 +31,7 @@ pub(crate) async fn run(local: &Arc<Local>, established: Established) {
     if local.outlets.urgent.send(NetworkEvent::Connected(Box::new(peer))).await.is_err() {
         return;
     }
-    let Outlets { urgent, transactions, .. } = local.outlets.clone();
+    let Outlets { urgent, transactions, payloads, .. } = local.outlets.clone();
     let task = Task { local: Arc::clone(local), link: Arc::clone(&link) };
     let mut tasks = JoinSet::new();
     let (reader, writer) = lanes.status.split();
@@ -43,6 +43,9 @@ pub(crate) async fn run(local: &Arc<Local>, established: Established) {
     let (reader, writer) = lanes.transactions.split();
     tasks.spawn(frames::read(task.clone(), reader, Lane::Transactions, transactions, identity));
     tasks.spawn(frames::write(task.clone(), writer, ends.transactions, Lane::Transactions));
+    let (reader, writer) = lanes.payloads.split();
+    tasks.spawn(frames::read(task.clone(), reader, Lane::Payloads, payloads, identity));
+    tasks.spawn(frames::write(task.clone(), writer, ends.payloads, Lane::Payloads));
     let (reader, writer) = lanes.blocks.split();
     tasks.spawn(blocks::read(task.clone(), reader));
     tasks.spawn(frames::write(task, writer, ends.blocks, Lane::Blocks));

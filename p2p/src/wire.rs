@@ -10,6 +10,8 @@ pub enum Channel {
     Consensus,
     /// Batches of pending transactions.
     Transactions,
+    /// Payloads of private transactions, between the nodes of their parties.
+    Payloads,
 }
 
 impl Channel {
@@ -18,11 +20,12 @@ impl Channel {
         match self {
             Self::Consensus => Lane::Consensus,
             Self::Transactions => Lane::Transactions,
+            Self::Payloads => Lane::Payloads,
         }
     }
 }
 
-/// Every substream of a connection: the two channels, and what this crate speaks by itself.
+/// Every substream of a connection: the channels, and what this crate speaks by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
     /// Handshake, heads, neighbours, goodbyes.
@@ -33,11 +36,14 @@ pub enum Lane {
     Transactions,
     /// Requests for blocks and their answers.
     Blocks,
+    /// [`Channel::Payloads`].
+    Payloads,
 }
 
 impl Lane {
     /// All lanes, in the order in which they are opened.
-    pub const ALL: [Self; 4] = [Self::Status, Self::Consensus, Self::Transactions, Self::Blocks];
+    pub const ALL: [Self; 5] =
+        [Self::Status, Self::Consensus, Self::Transactions, Self::Blocks, Self::Payloads];
 
     /// The name in protocol names, logs and metrics.
     #[must_use]
@@ -47,6 +53,7 @@ impl Lane {
             Self::Consensus => "consensus",
             Self::Transactions => "transactions",
             Self::Blocks => "blocks",
+            Self::Payloads => "payloads",
         }
     }
 
@@ -55,7 +62,7 @@ impl Lane {
     pub(crate) fn protocol(self, environment: EnvironmentId) -> String {
         match self {
             Self::Status => "/entente/1/status".to_owned(),
-            Self::Consensus | Self::Transactions | Self::Blocks => {
+            Self::Consensus | Self::Transactions | Self::Blocks | Self::Payloads => {
                 format!("/entente/1/{:x}/{}", environment.0, self.name())
             }
         }

@@ -6,6 +6,7 @@
 
 mod content;
 mod membership;
+mod possession;
 
 use crate::{
     party_key::PartyKey,
@@ -23,6 +24,7 @@ use entente_chain::{
     private::{PayloadHash, PrivacyFlag, PrivacyTerms, PrivatePayload, RecipientKey},
 };
 use hkdf::Hkdf;
+pub(crate) use possession::Possession;
 use sha2::Sha256;
 use std::{
     collections::{BTreeMap, BTreeSet},

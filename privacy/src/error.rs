@@ -48,8 +48,8 @@ pub enum PrivacyError {
     #[error(transparent)]
     Store(#[from] PayloadStoreError),
     /// As many requests are under way as may be.
-    #[error("{0} private transactions are being distributed, try again")]
-    Busy(usize),
+    #[error("too many private transactions are being distributed, try again")]
+    Busy,
 }
 
 impl From<StoreError> for PrivacyError {
@@ -75,6 +75,9 @@ pub enum DeliveryError {
         /// How long it was waited for, in milliseconds.
         waited: u64,
     },
+    /// All have it, but this node could not keep it.
+    #[error(transparent)]
+    NotStored(PayloadStoreError),
     /// The node refused.
     #[error("node {node} of recipient {key} refused: {reason}")]
     Refused {
@@ -102,6 +105,9 @@ pub enum Refusal {
     /// It was erased there.
     #[error("the payload was erased")]
     Erased,
+    /// Only the node of its sender may send a payload that nobody asked for.
+    #[error("the sending node has not proven to hold the sender's key")]
+    UnknownSender,
     /// The node could not write.
     #[error("the node could not store it")]
     Storage,

@@ -10,21 +10,28 @@
 //! | [`PayloadStore`] | payloads on disk |
 
 mod database_cipher;
+mod directory;
+mod distribution;
 mod enclave;
 mod error;
+mod exchange;
 mod key_store;
+mod message;
 mod opened_payloads;
 mod party_key;
 mod payload;
 mod payload_store;
 mod privacy;
 mod random;
+mod recovery;
 mod terms;
 
 pub use database_cipher::{DatabaseCipher, DatabaseKey};
+pub use directory::NODES_MAX;
 pub use enclave::{Enclave, Envelope, OpenError, SealError, SealRandomness};
 pub use error::{DeliveryError, PrivacyError, Refusal};
 pub use key_store::{KdfCost, KeyStore, KeyStoreError, OpenedKeys};
+pub use message::{FRAME_BYTES_MAX, NODE_KEYS_MAX};
 pub use party_key::PartyKey;
 pub use payload::{
     AFFECTED_MAX, EncryptedPayload, MalformedPayload, PAYLOAD_BYTES_MAX, PAYLOAD_VERSION,
@@ -32,8 +39,8 @@ pub use payload::{
 };
 pub use payload_store::{PayloadStore, PayloadStoreError, RECEIPT_BYTES_MAX, Stored, Written};
 pub use privacy::{
-    Action, Millis, OPENED_BYTES_DEFAULT, PayloadStatus, Privacy, PrivacySettings, RequestId,
-    SendReceipt, SendRequest,
+    Action, DELIVERY_TIMEOUT_DEFAULT, Millis, OPENED_BYTES_DEFAULT, PayloadStatus, Privacy,
+    PrivacySettings, RequestId, SendReceipt, SendRequest,
 };
 pub use random::{NoRandomness, Randomness};
 pub use terms::{TermsError, check_form};

@@ -10,6 +10,11 @@ use std::{
 const ENTRY_BYTES: usize = 256;
 const KEY_BYTES: usize = 32;
 
+/// What was removed until some moment. A payload that was read from the disk before a removal is not
+/// taken in after it: it may be the one that was erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Age(u64);
+
 /// A bounded memory of opened payloads; the oldest leave first.
 #[derive(Debug)]
 pub(crate) struct OpenedPayloads {
@@ -22,6 +27,8 @@ struct Entries {
     by_hash: BTreeMap<PayloadHash, Arc<PrivatePayload>>,
     oldest_first: VecDeque<PayloadHash>,
     bytes: usize,
+    /// Grows with every removal.
+    age: Age,
 }
 
 impl OpenedPayloads {
@@ -33,12 +40,21 @@ impl OpenedPayloads {
         self.lock().by_hash.get(&hash).cloned()
     }
 
-    pub(crate) fn insert(&self, hash: PayloadHash, payload: &Arc<PrivatePayload>) {
+    /// To be asked for before the disk is read.
+    pub(crate) fn age(&self) -> Age {
+        self.lock().age
+    }
+
+    /// Takes in what was read from the disk at some age.
+    pub(crate) fn insert(&self, read: Age, hash: PayloadHash, payload: &Arc<PrivatePayload>) {
         let bytes = weight(payload);
         if bytes > self.bytes_max {
             return;
         }
         let mut entries = self.lock();
+        if entries.age != read {
+            return;
+        }
         entries.remove(hash);
         while entries.bytes.saturating_add(bytes) > self.bytes_max {
             let Some(oldest) = entries.oldest_first.front().copied() else { break };
@@ -50,11 +66,15 @@ impl OpenedPayloads {
     }
 
     pub(crate) fn remove(&self, hash: PayloadHash) {
-        self.lock().remove(hash);
+        let mut entries = self.lock();
+        entries.grow_older();
+        entries.remove(hash);
     }
 
     pub(crate) fn clear(&self) {
-        *self.lock() = Entries::default();
+        let mut entries = self.lock();
+        entries.grow_older();
+        *entries = Entries { age: entries.age, ..Entries::default() };
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
@@ -63,6 +83,10 @@ impl OpenedPayloads {
 }
 
 impl Entries {
+    const fn grow_older(&mut self) {
+        self.age = Age(self.age.0.saturating_add(1));
+    }
+
     fn remove(&mut self, hash: PayloadHash) {
         let Some(removed) = self.by_hash.remove(&hash) else { return };
         self.bytes = self.bytes.saturating_sub(weight(&removed));
@@ -101,27 +125,38 @@ mod tests {
     #[test]
     fn the_oldest_leave_when_there_is_no_room() {
         let opened = OpenedPayloads::new(1000);
-        opened.insert(hash(1), &payload(200));
-        opened.insert(hash(2), &payload(200));
-        opened.insert(hash(3), &payload(200));
+        opened.insert(opened.age(), hash(1), &payload(200));
+        opened.insert(opened.age(), hash(2), &payload(200));
+        opened.insert(opened.age(), hash(3), &payload(200));
         let held = |number| opened.get(hash(number)).is_some();
         assert_eq!([1, 2, 3].map(held), [false, true, true]);
-        opened.insert(hash(4), &payload(1000));
+        opened.insert(opened.age(), hash(4), &payload(1000));
         assert_eq!([2, 3, 4].map(held), [true, true, false], "what never fits is not taken");
+    }
+
+    #[test]
+    fn what_was_read_before_a_removal_is_not_taken_in_after_it() {
+        let opened = OpenedPayloads::new(1000);
+        for removal in [|opened: &OpenedPayloads| opened.remove(hash(1)), OpenedPayloads::clear] {
+            let read = opened.age();
+            removal(&opened);
+            opened.insert(read, hash(1), &payload(1));
+            assert!(opened.get(hash(1)).is_none());
+        }
     }
 
     #[test]
     fn room_is_given_back() {
         let opened = OpenedPayloads::new(600);
-        opened.insert(hash(1), &payload(200));
-        opened.insert(hash(1), &payload(300));
+        opened.insert(opened.age(), hash(1), &payload(200));
+        opened.insert(opened.age(), hash(1), &payload(300));
         opened.remove(hash(1));
         opened.remove(hash(1));
-        opened.insert(hash(2), &payload(300));
+        opened.insert(opened.age(), hash(2), &payload(300));
         assert!(opened.get(hash(1)).is_none() && opened.get(hash(2)).is_some());
         opened.clear();
         assert!(opened.get(hash(2)).is_none());
-        opened.insert(hash(3), &payload(300));
+        opened.insert(opened.age(), hash(3), &payload(300));
         assert!(opened.get(hash(3)).is_some());
     }
 }

@@ -16,6 +16,10 @@ const PAYLOADS: RecordKind = RecordKind(1);
 const RAW: RecordKind = RecordKind(2);
 /// Hash, party to its receipt; opaque here.
 const RECEIPTS: RecordKind = RecordKind(3);
+/// Node to the keys that it has proven.
+const DIRECTORY: RecordKind = RecordKind(4);
+/// Single values by name.
+const SINGLE: RecordKind = RecordKind(5);
 
 /// First byte of a record of [`PAYLOADS`].
 const HELD: u8 = 1;
@@ -242,6 +246,31 @@ impl PayloadStore {
             ControlFlow::Continue(())
         })?;
         Ok(found)
+    }
+
+    pub(crate) fn put_statement(&self, node: &[u8; 32], value: &[u8]) -> Result<(), StoreError> {
+        self.records.write(&[(DIRECTORY, node, Some(value))])
+    }
+
+    pub(crate) fn remove_statement(&self, node: &[u8; 32]) -> Result<(), StoreError> {
+        self.records.write(&[(DIRECTORY, node, None)])
+    }
+
+    pub(crate) fn statements(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut found = Vec::new();
+        self.records.scan(DIRECTORY, &[], &mut |_, value| {
+            found.push(value);
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
+    pub(crate) fn single(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.records.get(SINGLE, name.as_bytes())
+    }
+
+    pub(crate) fn put_single(&self, name: &str, value: Option<&[u8]>) -> Result<(), StoreError> {
+        self.records.write(&[(SINGLE, name.as_bytes(), value)])
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {

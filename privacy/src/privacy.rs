@@ -1,33 +1,44 @@
 //! Everything that a node does with private transactions: what RPC, execution and the network ask.
 
+mod announcing;
 mod arrival;
+mod network;
 mod sending;
 
 pub use sending::{Action, Millis, RequestId, SendReceipt, SendRequest};
 
 use crate::{
+    directory::Directory,
+    distribution::Distribution,
     enclave::{Enclave, SealRandomness},
     error::PrivacyError,
+    exchange::Exchange,
     opened_payloads::OpenedPayloads,
     party_key::PartyKey,
     payload::EncryptedPayload,
     payload_store::{PayloadStore, Stored},
     random::Randomness,
+    recovery::Verdict,
 };
 use entente_chain::{
-    EnvironmentId,
+    EnvironmentId, NodeId,
     private::{
         PayloadHash, PrivacyFlag, PrivatePayload, PrivatePayloads, RecipientKey, Resolution,
     },
 };
 use entente_storage::PrivateRecords;
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 /// Memory for opened payloads, in bytes.
 pub const OPENED_BYTES_DEFAULT: usize = 16 * 1024 * 1024;
+/// How long the parties of a payload are waited for, in milliseconds.
+pub const DELIVERY_TIMEOUT_DEFAULT: Millis = 10_000;
 
 /// How private transactions are handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +47,17 @@ pub struct PrivacySettings {
     pub opened_bytes: usize,
     /// The key that sends when a request names none; the first one there is where this is `None`.
     pub default_sender: Option<RecipientKey>,
+    /// How long the parties of a payload are waited for, in milliseconds.
+    pub delivery_timeout: Millis,
 }
 
 impl Default for PrivacySettings {
     fn default() -> Self {
-        Self { opened_bytes: OPENED_BYTES_DEFAULT, default_sender: None }
+        Self {
+            opened_bytes: OPENED_BYTES_DEFAULT,
+            default_sender: None,
+            delivery_timeout: DELIVERY_TIMEOUT_DEFAULT,
+        }
     }
 }
 
@@ -59,8 +76,10 @@ pub enum PayloadStatus {
 /// but for those that write, which wait for the disk.
 #[derive(Debug)]
 pub struct Privacy {
+    node: NodeId,
     enclave: Enclave,
     store: PayloadStore,
+    exchange: Mutex<Exchange>,
     randomness: Arc<Randomness>,
     opened: OpenedPayloads,
     default_sender: Mutex<Option<RecipientKey>>,
@@ -71,11 +90,11 @@ impl Privacy {
     /// Opens the private transactions of a database with the keys of a node.
     ///
     /// # Errors
-    /// When the key that shall send by default is not among them.
+    /// When the key that shall send by default is not among them, or the disk fails.
     pub fn open(
         records: PrivateRecords,
         keys: Vec<PartyKey>,
-        environment: EnvironmentId,
+        (environment, node): (EnvironmentId, NodeId),
         randomness: Arc<Randomness>,
         settings: &PrivacySettings,
     ) -> Result<Self, PrivacyError> {
@@ -86,9 +105,18 @@ impl Privacy {
             return Err(crate::enclave::SealError::NotOurs(key).into());
         }
         let first = enclave.keys().first().copied();
+        let store = PayloadStore::new(records);
+        let exchange = Exchange {
+            distribution: Distribution::new(settings.delivery_timeout),
+            directory: Directory::restore(&store.statements()?),
+            recovery: Self::restored_recovery(store.single(Self::recovery_record())?.as_deref()),
+            peers: BTreeMap::new(),
+        };
         Ok(Self {
+            node,
             enclave,
-            store: PayloadStore::new(records),
+            store,
+            exchange: Mutex::new(exchange),
             randomness,
             opened: OpenedPayloads::new(settings.opened_bytes),
             default_sender: Mutex::new(settings.default_sender.or(first)),
@@ -103,7 +131,7 @@ impl Privacy {
     }
 
     /// Adds a key while the node runs; false when it is there already. The caller stores it first
-    /// ([`KeyStore`](crate::KeyStore)).
+    /// ([`KeyStore`](crate::KeyStore)), and announces it afterwards ([`announce`](Self::announce)).
     pub fn add_key(&self, key: PartyKey) -> bool {
         let public = key.public();
         let added = self.enclave.add_key(key);
@@ -112,6 +140,7 @@ impl Privacy {
         drop(default);
         // Which of our keys are parties may have changed.
         self.opened.clear();
+        self.exchange().recovery.start_over();
         added
     }
 
@@ -146,8 +175,9 @@ impl Privacy {
         if let Some(opened) = self.opened.get(hash) {
             return Ok(opened);
         }
+        let age = self.opened.age();
         let opened = Arc::new(self.open_stored(hash, &self.held(hash)?)?);
-        self.opened.insert(hash, &opened);
+        self.opened.insert(age, hash, &opened);
         Ok(opened)
     }
 
@@ -244,6 +274,23 @@ impl Privacy {
         affected.iter().map(read).collect()
     }
 
+    /// Whoever sends us a payload has our acknowledgement before its hash is on the chain, so an
+    /// unknown hash is nobody's, but while our store may have gaps.
+    fn resolve_unknown(&self, hash: PayloadHash) -> Resolution {
+        let mut exchange = self.exchange();
+        let Exchange { recovery, directory, .. } = &mut *exchange;
+        match recovery.judge(hash, directory.nodes()) {
+            Verdict::NotParty => Resolution::NotParty,
+            Verdict::Waiting(nodes) => {
+                let nodes: Vec<_> = nodes.iter().map(ToString::to_string).collect();
+                let asked = nodes.join(", ");
+                Resolution::Unavailable(format!(
+                    "asking for payload {hash}, no answer of [{asked}]"
+                ))
+            }
+        }
+    }
+
     fn next_request(&self) -> RequestId {
         RequestId(self.requests.fetch_add(1, Relaxed))
     }
@@ -256,7 +303,8 @@ impl PrivatePayloads for Privacy {
         match self.receive(hash) {
             Ok(payload) => Resolution::Party(payload),
             // Erasing is the decision to be no party any more.
-            Err(PrivacyError::Erased(_) | PrivacyError::Unknown(_)) => Resolution::NotParty,
+            Err(PrivacyError::Erased(_)) => Resolution::NotParty,
+            Err(PrivacyError::Unknown(_)) => self.resolve_unknown(hash),
             Err(other) => Resolution::Unavailable(other.to_string()),
         }
     }

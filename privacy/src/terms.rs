@@ -182,22 +182,22 @@ pub(crate) fn check_arrival(
     let parties: BTreeSet<_> = payload.parties.iter().copied().collect();
     for (index, (hash, creation)) in terms.affected.iter().zip(affected).enumerate() {
         let hash = *hash;
-        match creation {
-            Some(creation) => {
-                check_creation((index, hash), &parties, terms, creation)?;
-                // Every party is told whom the sender claims to have named every time.
-                let kept = |key: &&RecipientKey| !terms.mandatory.contains(key);
-                if let Some(key) = creation.terms.mandatory.iter().find(kept) {
-                    return Err(TermsError::AffectedMandatory { index, hash, key: *key });
-                }
-            }
-            None if terms.flag == PrivacyFlag::StateValidation => {
-                return Err(TermsError::AffectedUnknown { index, hash });
-            }
-            None => {}
+        let Some(creation) = creation else { continue };
+        check_creation((index, hash), &parties, terms, creation)?;
+        // Every party is told whom the sender claims to have named every time.
+        let missing = creation.terms.mandatory.iter().find(|key| !terms.mandatory.contains(key));
+        if let Some(key) = missing {
+            return Err(TermsError::AffectedMandatory { index, hash, key: *key });
         }
     }
-    Ok(())
+    // Last, so that all that is known has been judged when a caller overlooks this.
+    let unknown = affected.iter().position(Option::is_none);
+    match unknown.and_then(|index| Some((index, *terms.affected.get(index)?))) {
+        Some((index, hash)) if terms.flag == PrivacyFlag::StateValidation => {
+            Err(TermsError::AffectedUnknown { index, hash })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_creation(

@@ -18,6 +18,8 @@ pub const EXTRA_DATA_BYTES_MAX: usize = 32 + VALIDATORS_MAX * (21 + 67) + 1024;
 pub const CONSENSUS_FRAME_BYTES_MAX: usize = BLOCK_BYTES_MAX + 4 * 1024 * 1024;
 /// Largest frame on the transactions channel.
 pub const TRANSACTIONS_FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Largest frame on the payloads channel: an encrypted payload with its envelope.
+pub const PAYLOADS_FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Largest frame on the blocks channel (requests, responses, announcements).
 pub const BLOCKS_FRAME_BYTES_MAX: usize = BLOCK_BYTES_MAX + 1024 * 1024;
 /// Most blocks asked for in one range request.
@@ -26,6 +28,8 @@ pub const BLOCK_RANGE_MAX: u64 = 256;
 pub const CONSENSUS_QUEUE_FRAMES: usize = 1024;
 /// Frames waiting for one peer on the transactions channel.
 pub const TRANSACTIONS_QUEUE_FRAMES: usize = 64;
+/// Frames waiting for one peer on the payloads channel.
+pub const PAYLOADS_QUEUE_FRAMES: usize = 64;
 /// Frames waiting for one peer on the blocks channel.
 pub const BLOCKS_QUEUE_FRAMES: usize = 16;
 /// Most connected peers.

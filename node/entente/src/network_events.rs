@@ -57,7 +57,7 @@ pub(crate) fn start(
     ports: EventPorts,
     stop: &Stop,
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
-    let NetworkEvents { mut urgent, mut transactions, requests } = events;
+    let NetworkEvents { mut urgent, mut transactions, mut payloads, requests } = events;
     let admission = ports.clone();
     let admission = stop::spawn("admission", stop.handle(), move || {
         while let Some(event) = urgent.blocking_recv() {
@@ -73,6 +73,8 @@ pub(crate) fn start(
         Ok(())
     })?;
     tokio::spawn(serve(requests, ports.reader));
+    // Without private transactions nobody reads them, but they must not end sessions.
+    tokio::spawn(async move { while payloads.recv().await.is_some() {} });
     Ok(vec![admission, ingestion])
 }
 

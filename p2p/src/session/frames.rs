@@ -1,4 +1,4 @@
-//! The two channels whose frames pass through as bytes, and the writer that all lanes share.
+//! The channels whose frames pass through as bytes, and the writer that all lanes share.
 
 use super::{OWNER_GONE, Task, lost_io, room};
 use crate::{

@@ -72,6 +72,38 @@ async fn a_flood_of_transactions_does_not_stop_a_vote() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_payload_goes_to_one_node_and_past_a_flood_of_transactions() {
+    let mut one = Node::start(config(&[]));
+    let two = Node::start(config(&[&one]));
+    let mut three = Node::start(config(&[&one, &two]));
+    until(|| two.handle.peer_count() == 2 && three.handle.peer_count() == 2).await;
+    let batch = Bytes::from(vec![1; 20_000]);
+    for _ in 0..2_000 {
+        two.handle.send(one.id(), Channel::Transactions, batch.clone());
+    }
+    let payload = Bytes::from(vec![7; entente_chain::limits::PAYLOADS_FRAME_BYTES_MAX]);
+    two.handle.send(one.id(), Channel::Payloads, payload.clone());
+    assert!(one.payloads().await == (two.id(), payload));
+    // What comes to the third is what was sent to it.
+    let answer = Bytes::from_static(b"answer");
+    two.handle.send(three.id(), Channel::Payloads, answer.clone());
+    assert_eq!(three.payloads().await, (two.id(), answer));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_payloads_does_not_stop_a_vote() {
+    let (mut one, two) = pair().await;
+    let payload = Bytes::from(vec![1; 200_000]);
+    for _ in 0..1_000 {
+        two.handle.send(one.id(), Channel::Payloads, payload.clone());
+    }
+    two.handle.send(one.id(), Channel::Consensus, Bytes::from_static(b"vote"));
+    assert_eq!(one.consensus().await.1, Bytes::from_static(b"vote"));
+    let dropped = two.handle.counters().dropped;
+    assert!(dropped.contains_key("payloads queue full"), "{dropped:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_relayed_frame_reaches_the_end_of_a_line_and_goes_nowhere_in_a_mesh() {
     let mut b = Node::start(config(&[]));
     let a = Node::start(config(&[&b]));

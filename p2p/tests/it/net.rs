@@ -85,6 +85,12 @@ impl Node {
         (frame.from, frame.bytes)
     }
 
+    pub(crate) async fn payloads(&mut self) -> (NodeId, Bytes) {
+        let frame = timeout(DEADLINE, self.events.payloads.recv()).await;
+        let frame = frame.expect("in time").expect("open");
+        (frame.from, frame.bytes)
+    }
+
     /// Waits until the counters say so.
     pub(crate) async fn counted(&self, what: impl Fn(&Counters) -> bool) {
         until(|| what(&self.handle.counters())).await;

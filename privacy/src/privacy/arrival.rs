@@ -2,11 +2,20 @@
 
 use super::Privacy;
 use crate::{
-    error::{PrivacyError, Refusal},
+    error::Refusal,
     payload::EncryptedPayload,
     payload_store::{PayloadStoreError, Stored},
-    terms::check_arrival,
+    terms::{TermsError, check_arrival},
 };
+
+/// Why a payload comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Its sender sends it.
+    Sent,
+    /// We asked for it: it is on the chain, and what it affects may be lost or erased here.
+    Recovered,
+}
 
 impl Privacy {
     /// Takes a payload of another node; durable on return. What is stored is our part of it: boxes
@@ -15,6 +24,10 @@ impl Privacy {
     /// # Errors
     /// When it does not open, its terms are not kept, or it cannot be stored.
     pub fn accept(&self, payload: &EncryptedPayload) -> Result<(), Refusal> {
+        self.take(payload, Reason::Sent)
+    }
+
+    pub(super) fn take(&self, payload: &EncryptedPayload, reason: Reason) -> Result<(), Refusal> {
         let ours = self.enclave.keys();
         let own: Vec<_> = payload.boxed().into_iter().filter(|key| ours.contains(key)).collect();
         let mut copy = payload.copy_for(&own);
@@ -30,13 +43,14 @@ impl Privacy {
                 }
             }
             Stored::Unknown => {
-                let creations =
-                    self.creations(&opened.terms.affected).map_err(|error| match error {
-                        PrivacyError::Store(_) => Refusal::Storage,
-                        _ => Refusal::NotAuthentic,
-                    })?;
+                // One that is here and does not open is the fault of this node.
+                let affected = &opened.terms.affected;
+                let creations = self.creations(affected).map_err(|_| Refusal::Storage)?;
                 let creations: Vec<_> = creations.iter().map(Option::as_deref).collect();
-                check_arrival(&opened, &creations).map_err(|_| Refusal::Terms)?;
+                match (check_arrival(&opened, &creations), reason) {
+                    (Ok(()), _) | (Err(TermsError::AffectedUnknown { .. }), Reason::Recovered) => {}
+                    (Err(_), _) => return Err(Refusal::Terms),
+                }
                 self.check_memberships(&copy)?;
             }
         }

@@ -2,6 +2,7 @@
 
 use super::Privacy;
 use crate::{
+    distribution::Delivery,
     enclave::{Envelope, SealError, SealRandomness},
     error::{DeliveryError, PrivacyError},
     payload::EncryptedPayload,
@@ -13,7 +14,7 @@ use entente_chain::{
     NodeId,
     private::{PayloadHash, PrivacyTerms, RecipientKey},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use zeroize::Zeroizing;
 
 /// Milliseconds of the host's monotonic clock.
@@ -64,6 +65,20 @@ pub enum Action {
         /// What came of it.
         result: Result<SendReceipt, DeliveryError>,
     },
+    /// A party has said what a private transaction did there ([`Privacy::receipts`]).
+    ReceiptArrived {
+        /// Payload of the transaction.
+        hash: PayloadHash,
+        /// The party.
+        party: RecipientKey,
+    },
+    /// A node broke the protocol; its score should say so.
+    Misbehaved {
+        /// Which node.
+        node: NodeId,
+        /// What it did.
+        reason: &'static str,
+    },
 }
 
 impl Privacy {
@@ -84,7 +99,7 @@ impl Privacy {
         let envelope = Envelope { recipients, terms: &terms, creations: &creations };
         let randomness = SealRandomness::draw(&self.randomness);
         let payload = self.enclave.seal(&request.plain, &sender, &envelope, &randomness)?;
-        self.distribute(now, &payload)
+        self.distribute(now, payload)
     }
 
     /// Sends a payload of [`store_raw`](Self::store_raw) (`sendsignedtx`). Asked again for the same
@@ -122,7 +137,7 @@ impl Privacy {
                 *sent
             }
         };
-        self.distribute(now, &payload)
+        self.distribute(now, payload)
     }
 
     /// Checks the terms of a request, and completes them by what affected contracts want.
@@ -145,24 +160,34 @@ impl Privacy {
 
     fn distribute(
         &self,
-        _now: Millis,
-        payload: &EncryptedPayload,
+        now: Millis,
+        payload: EncryptedPayload,
     ) -> Result<(RequestId, Vec<Action>), PrivacyError> {
-        let (hash, parties) = (payload.hash(), payload.boxed());
-        let written = self.store.put(payload)?;
+        let (hash, sender) = (payload.hash(), payload.sender());
         let request = self.next_request();
-        let foreign = parties.iter().find(|key| !self.enclave.holds(key));
-        let result = match foreign {
-            Some(key) => {
-                if written == Written::New {
-                    self.store.take_back(hash)?;
-                    self.opened.remove(hash);
-                }
-                Err(DeliveryError::NoNode(*key))
+        let finished = |result| Ok((request, vec![Action::Finished { request, result }]));
+        let (managed, foreign): (Vec<_>, Vec<_>) =
+            payload.boxed().into_iter().partition(|key| self.enclave.holds(key));
+        let mut nodes = BTreeMap::<NodeId, Vec<RecipientKey>>::new();
+        let exchange = self.exchange();
+        for key in foreign {
+            match exchange.directory.node_of(&key) {
+                Some(node) => nodes.entry(node).or_default().push(key),
+                None => return finished(Err(DeliveryError::NoNode(key))),
             }
-            None => Ok(SendReceipt { hash, sender: payload.sender(), managed: parties }),
-        };
-        Ok((request, vec![Action::Finished { request, result }]))
+        }
+        if !nodes.is_empty() && !exchange.distribution.has_room(payload.plain_length()) {
+            return Err(PrivacyError::Busy);
+        }
+        drop(exchange);
+        let is_new = self.store.put(&payload)? == Written::New;
+        let receipt = SendReceipt { hash, sender, managed };
+        if nodes.is_empty() {
+            return finished(Ok(receipt));
+        }
+        let delivery = Delivery { request, payload, receipt, nodes, is_new };
+        let outcomes = self.exchange().distribution.start(now, delivery);
+        Ok((request, self.perform(outcomes)))
     }
 }
 

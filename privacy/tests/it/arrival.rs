@@ -85,6 +85,18 @@ fn keys_of_one_node_may_get_their_copies_one_after_the_other() {
     assert_eq!(receiver.receive(payload.hash()).unwrap().managed, both);
 }
 
+#[test]
+fn state_validation_needs_to_know_the_contract() {
+    let creation = seal(1, &[2], &terms(PrivacyFlag::StateValidation), &[]);
+    let call =
+        PrivacyTerms { affected: vec![creation.hash()], ..terms(PrivacyFlag::StateValidation) };
+    let call = seal(1, &[2], &call, std::slice::from_ref(&creation));
+    let receiver = node(&[2]);
+    assert_eq!(receiver.accept(&copy(&call, 2)), Err(Refusal::Terms));
+    receiver.accept(&copy(&creation, 2)).unwrap();
+    assert_eq!(receiver.accept(&copy(&call, 2)), Ok(()));
+}
+
 /// P7: the creation of a contract stands on the chain, so an outsider can name it.
 #[test]
 fn an_outsider_cannot_send_to_a_protected_contract() {

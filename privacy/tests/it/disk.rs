@@ -1,7 +1,7 @@
 //! A disk in memory.
 
 use alloy_primitives::Bytes;
-use entente_chain::{EnvironmentId, private::RecipientKey};
+use entente_chain::{EnvironmentId, NodeId, private::RecipientKey};
 use entente_privacy::{
     DatabaseCipher, DatabaseKey, PartyKey, Privacy, PrivacySettings, Randomness,
 };
@@ -91,12 +91,12 @@ pub(crate) fn records(disk: &Arc<MemoryDisk>, secret: u8) -> Result<PrivateRecor
     Database::over(disk, Path::new("memory"), &options)?.private_records(Arc::new(cipher))
 }
 
-/// A node's private transactions with the given keys; the seed is the disk's for a life.
+/// A node's private transactions with the given keys; its id is the first of them. The seed is the disk's for a life.
 pub(crate) fn privacy(disk: &Arc<MemoryDisk>, keys: &[u8], seed: u64) -> Privacy {
     Privacy::open(
         records(disk, 7).unwrap(),
         keys.iter().copied().map(key).collect(),
-        environment(),
+        (environment(), NodeId([keys.first().copied().unwrap_or(0); 32])),
         Arc::new(Randomness::from_seed(seed)),
         &PrivacySettings::default(),
     )

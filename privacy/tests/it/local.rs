@@ -24,7 +24,7 @@ fn request(plain: &[u8], recipients: &[u8]) -> SendRequest {
 fn finished(actions: Vec<Action>) -> Result<SendReceipt, DeliveryError> {
     let mut results = actions.into_iter().filter_map(|action| match action {
         Action::Finished { result, .. } => Some(result),
-        Action::Send { .. } => None,
+        _ => None,
     });
     results.next().unwrap()
 }
@@ -158,7 +158,7 @@ fn the_first_key_sends_where_none_is_named() {
     let opened = Privacy::open(
         records(&Arc::new(MemoryDisk::default()), 7).unwrap(),
         vec![key(1)],
-        environment(),
+        (environment(), entente_chain::NodeId([1; 32])),
         Arc::new(Randomness::from_seed(1)),
         &PrivacySettings { default_sender: Some(public(9)), ..PrivacySettings::default() },
     );

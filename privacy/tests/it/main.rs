@@ -6,3 +6,5 @@ mod arrival;
 mod disk;
 mod enclave;
 mod local;
+mod network;
+mod world;

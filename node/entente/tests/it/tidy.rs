@@ -153,6 +153,7 @@ fn dependencies_point_one_way() {
         ("storage", &["tokio", "revm", "libp2p", "entente-consensus", "entente-evm"]),
         ("evm", &["rocksdb", "tokio", "libp2p"]),
         ("p2p", &["rocksdb", "revm", "entente-storage", "entente-consensus"]),
+        ("privacy", &["tokio", "libp2p", "rocksdb", "revm", "jsonrpsee", "entente-p2p"]),
         ("node/pool", &["tokio", "libp2p", "rocksdb"]),
         (
             "node/ledger",
