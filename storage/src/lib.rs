@@ -46,9 +46,13 @@ mod trie;
 #[cfg(test)]
 mod memory;
 #[cfg(feature = "rocks")]
+mod copy;
+#[cfg(feature = "rocks")]
 mod rocks;
 
 pub use canonical::Head;
+#[cfg(feature = "rocks")]
+pub use copy::copy_files;
 pub use chain_store::{BlockWithReceipts, ChainReader};
 pub use chain_writer::{BlockCommit, ChainWriter};
 pub use columns::Column;

@@ -243,6 +243,42 @@ impl ChainSpec {
         rules
     }
 
+    /// The block whose rules say where the validators of block `number` come from. GoQuorum asks with
+    /// the parent's number (consensus/istanbul/backend/engine.go, `snapshot`; qbft/engine/engine.go,
+    /// `Prepare`): a selection mode, a contract or a list that a transition at T names holds from
+    /// T + 1 on. In Besu, and where the engine itself changes, which only happens here, it holds from
+    /// T on.
+    #[must_use]
+    pub fn election_block(&self, number: BlockNumber) -> BlockNumber {
+        let parent = number.saturating_sub(1);
+        let bft =
+            |number| matches!(self.engine_at(number), EngineKind::Qbft | EngineKind::Istanbul);
+        if self.is_quorum && bft(parent) && bft(number) { parent } else { number }
+    }
+
+    /// The contract that names the validators of a block, when one does. It is asked on the state
+    /// after the block's parent.
+    #[must_use]
+    pub fn validator_contract_at(&self, number: BlockNumber) -> Option<Address> {
+        self.rules_at(self.election_block(number)).validator_contract
+    }
+
+    /// The validators that a transition names to begin with block `number`.
+    #[must_use]
+    pub fn validators_named_for(&self, number: BlockNumber) -> Option<&[Address]> {
+        let named_at = self.election_block(number);
+        let before = number.checked_sub(1).map(|parent| self.election_block(parent));
+        if before == Some(named_at) {
+            return None;
+        }
+        let at_block = |change: &&Transition| change.block == named_at;
+        self.transitions
+            .iter()
+            .rev()
+            .filter(at_block)
+            .find_map(|change| change.validators.as_deref())
+    }
+
     /// How much a gas limit may move: parent divided by this (GoQuorum: 4096).
     #[must_use]
     pub const fn gas_limit_divisor(&self) -> u64 {
@@ -290,6 +326,7 @@ pub(crate) fn apply(rules: &mut BlockRules, change: &Transition) {
     if let Some(two_f_plus_one) = change.two_f_plus_one {
         rules.quorum_two_thirds = !two_f_plus_one;
     }
+    set(&mut rules.eip3436, change.eip3436.as_ref());
     set(&mut rules.block_reward, change.block_reward.as_ref());
     set(&mut rules.beneficiary, change.beneficiary.as_ref());
 }

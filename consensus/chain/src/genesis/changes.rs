@@ -202,6 +202,7 @@ fn read_list(
             object.take("gasPriceEnabled")?.map(|value| value.bool()).transpose()?;
         change.gas_limit =
             object.u64("miner.gaslimit", "an amount of gas")?.filter(|limit| *limit > 0);
+        change.eip3436 = object.take("eip3436")?.map(|value| value.bool()).transpose()?;
         change.two_f_plus_one =
             object.take("2FPlus1Enabled")?.map(|value| value.bool()).transpose()?;
         for key in [

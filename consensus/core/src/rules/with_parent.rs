@@ -50,10 +50,21 @@ pub(super) fn gas_limit_moves_within_bound(
     let from = gas_limit_base(spec, parent, header.number, header.timestamp);
     let bound = from.checked_div(spec.gas_limit_divisor()).unwrap_or(0);
     let got = header.gas_limit;
-    if got.abs_diff(from) >= bound {
+    let raised_at_once =
+        got > from && goquorum_least(spec, parent).is_some_and(|least| got <= least);
+    if got.abs_diff(from) >= bound && !raised_at_once {
         return Err(HeaderError::GasLimitStep { got, parent: from, bound });
     }
     Ok(())
+}
+
+/// GoQuorum's makers of blocks lift a limit below this one to it (or to their own ceiling below it)
+/// in a single block, and its validators do not object (core/block_validator.go, `CalcGasLimit`;
+/// params/config.go, `GetMinerMinGasLimit`).
+fn goquorum_least(spec: &ChainSpec, parent: &Header) -> Option<u64> {
+    const DEFAULT: u64 = 700_000_000;
+    let set = spec.rules_at(parent.number).gas_limit_target;
+    spec.is_quorum.then(|| set.unwrap_or(DEFAULT))
 }
 
 pub(super) fn base_fee_follows(
