@@ -37,7 +37,10 @@ pub fn copy_files(from: &Path, to: &Path) -> Result<(), StoreError> {
             fs::remove_file(&path).map_err(|cause| disk(&path, &cause.to_string()))?;
         }
     }
-    Err(disk(from, "the files changed during every attempt to copy them; try again, or stop the node"))
+    Err(disk(
+        from,
+        "the files changed during every attempt to copy them; try again, or stop the node",
+    ))
 }
 
 /// Files that belong to the data, in no order.

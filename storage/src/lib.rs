@@ -43,20 +43,20 @@ mod state_view;
 mod state_write;
 mod trie;
 
-#[cfg(test)]
-mod memory;
 #[cfg(feature = "rocks")]
 mod copy;
+#[cfg(test)]
+mod memory;
 #[cfg(feature = "rocks")]
 mod rocks;
 
 pub use canonical::Head;
-#[cfg(feature = "rocks")]
-pub use copy::copy_files;
 pub use chain_store::{BlockWithReceipts, ChainReader};
 pub use chain_writer::{BlockCommit, ChainWriter};
 pub use columns::Column;
 pub use consensus_log::ConsensusLog;
+#[cfg(feature = "rocks")]
+pub use copy::copy_files;
 pub use database::{CACHE_BYTES_DEFAULT, Database, History, StorageOptions};
 pub use error::StoreError;
 pub use evidence_log::{EVIDENCE_KEPT, EvidenceLog, EvidenceReader};
