@@ -10,6 +10,8 @@ pub(crate) mod entry;
 pub(crate) mod refusal;
 pub(crate) mod rehearsal;
 mod standing;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use standing::Standing;
 

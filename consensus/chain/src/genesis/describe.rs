@@ -33,9 +33,12 @@ impl Genesis {
             format!("gas limit      {}", header.gas_limit),
             format!("accounts       {}", self.alloc.len()),
         ];
-        if matches!(rules.engine, EngineKind::Qbft | EngineKind::Istanbul | EngineKind::Clique) {
+        if rules.engine != EngineKind::Ethereum {
             lines.push(format!("block period   {} ms", rules.block_period_ms));
             lines.push(validators(self));
+        }
+        if let Some(contract) = rules.validator_contract {
+            lines.push(format!("contract       {contract} names the validators from block 1 on"));
         }
         for change in &spec.transitions {
             lines.push(format!("transition     from block {}", change.block));
@@ -97,8 +100,10 @@ impl Genesis {
             "GoQuorum ends at Berlin and would ignore later forks",
         );
         note(
-            !matches!(engine, EngineKind::Qbft | EngineKind::Ethereum),
-            "Besu runs QBFT only and would not start this engine",
+            spec.transitions.iter().filter_map(|change| change.engine).chain([engine]).any(|engine| {
+                !matches!(engine, EngineKind::Qbft | EngineKind::Ethereum)
+            }),
+            "Besu runs QBFT only and would not follow this chain",
         );
         note(
             !matches!(engine, EngineKind::Ethereum | EngineKind::Clique),
@@ -166,6 +171,7 @@ fn validators(genesis: &Genesis) -> String {
         .unwrap_or_default();
     match genesis.spec.rules_at(0).engine {
         EngineKind::Clique => format!("signers        {}: {list}", genesis.validators.len()),
+        EngineKind::Raft => format!("voters         {}: {list}", genesis.validators.len()),
         _ => format!("validators     {} (quorum {quorum}): {list}", genesis.validators.len()),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Request, checks::Plan};
 use entente_chain::{
-    ChainSpec, ValidatorSet,
+    BlockNumber, ChainSpec, ValidatorSet,
     spec::{BlockRules, EngineKind},
 };
 
@@ -40,7 +40,7 @@ pub(crate) fn of(plan: &Plan, request: &Request, validators_before: usize) -> Ve
         each("header miner", &miner),
         each("header extraData", &extra_data),
         ("header timestamp", timestamp(&plan.spec, from), timestamp(&plan.spec, to)),
-        each("RPC that answers", &namespaces),
+        each("RPC of the engine", &namespaces),
     ];
     let differs = |(what, before, after): (&'static str, String, String)| {
         (before != after).then_some(Difference { what, before, after })
@@ -100,11 +100,7 @@ pub(crate) fn steps(plan: &Plan, request: &Request) -> Vec<String> {
             "restart the nodes one after the other, all before block {at}; each logs that the genesis file \
              changed ahead of the head"
         ),
-        format!(
-            "a node without the entry at block {at} refuses the new engine's blocks and stays at {}: add \
-             the entry and restart it, it catches up",
-            at.saturating_sub(1)
-        ),
+        without_entry(plan.sides(at).before.engine, at),
     ];
     match plan.sides(at).before.engine {
         EngineKind::Clique => steps.push(format!(
@@ -127,6 +123,25 @@ pub(crate) fn steps(plan: &Plan, request: &Request) -> Vec<String> {
             .to_owned(),
     );
     steps
+}
+
+/// What becomes of a node that was forgotten.
+fn without_entry(old: EngineKind, at: BlockNumber) -> String {
+    let last = at.saturating_sub(1);
+    let usual = format!(
+        "a node without the entry at block {at} refuses the new engine's blocks and stays at {last}: add \
+         the entry and restart it, it catches up"
+    );
+    match old {
+        EngineKind::Clique => format!(
+            "a signer without the entry goes on alone with Clique blocks from {at} on, and its database \
+             then takes neither: give it a copy of another node's chain"
+        ),
+        _ => format!(
+            "{usual}; if a whole quorum lacks it, those go on under the old engine and the others stand \
+             still: look at every node before block {at}"
+        ),
+    }
 }
 
 const fn engine(kind: EngineKind) -> &'static str {
