@@ -100,9 +100,11 @@ impl Genesis {
             "GoQuorum ends at Berlin and would ignore later forks",
         );
         note(
-            spec.transitions.iter().filter_map(|change| change.engine).chain([engine]).any(|engine| {
-                !matches!(engine, EngineKind::Qbft | EngineKind::Ethereum)
-            }),
+            spec.transitions
+                .iter()
+                .filter_map(|change| change.engine)
+                .chain([engine])
+                .any(|engine| !matches!(engine, EngineKind::Qbft | EngineKind::Ethereum)),
             "Besu runs QBFT only and would not follow this chain",
         );
         note(
