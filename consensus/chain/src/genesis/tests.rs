@@ -317,3 +317,37 @@ fn describing_warns_of_forks_left_out() {
         "{lines:?}"
     );
 }
+
+/// As recorded from GoQuorum 24.4.1: a transition at T says who votes on T + 1. Besu's says it of T.
+#[test]
+fn under_goquorums_rules_a_transition_says_who_votes_a_block_later() {
+    let contract = Address::repeat_byte(0x77);
+    let named = vec![Address::repeat_byte(1)];
+    let mut file = qbft();
+    file["config"]["transitions"] = json!([
+        { "block": 8, "validatorselectionmode": "contract", "validatorcontractaddress": contract },
+        { "block": 20, "validatorselectionmode": "blockheader", "validators": named },
+        { "block": 30, "algorithm": "raft", "validators": named },
+        { "block": 40, "algorithm": "qbft", "validators": named },
+    ]);
+    for (is_quorum, late) in [(false, 0), (true, 1)] {
+        file["config"]["isQuorum"] = json!(is_quorum);
+        let spec = parse(&file).expect("valid").spec;
+        let by_contract: Vec<u64> =
+            (1..50).filter(|number| spec.validator_contract_at(*number).is_some()).collect();
+        assert_eq!(by_contract, (8 + late..20 + late).collect::<Vec<_>>(), "{is_quorum}");
+        let begin: Vec<u64> =
+            (0..50).filter(|number| spec.validators_named_for(*number).is_some()).collect();
+        // A change of engine is ours, and holds from its block on.
+        assert_eq!(begin, [20 + late, 30, 40], "{is_quorum}");
+    }
+}
+
+#[test]
+fn a_transition_to_clique_answers_the_question_of_equal_branches() {
+    let mut file = qbft();
+    file["config"]["transitions"] =
+        json!([{ "block": 8, "algorithm": "clique", "eip3436": true }, { "block": 9 }]);
+    let spec = parse(&file).expect("valid").spec;
+    assert_eq!([7, 8, 9].map(|number| spec.rules_at(number).eip3436), [false, true, true]);
+}

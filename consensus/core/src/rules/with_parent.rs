@@ -83,3 +83,36 @@ pub(super) fn base_fee_follows(
         expected: value(expected),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::{Address, B256};
+    use entente_chain::{
+        genesis::{Genesis, GenesisBuilder},
+        transition::Transition,
+    };
+
+    fn moves(spec: &ChainSpec, from: u64, to: u64) -> bool {
+        let parent = Header { number: 4, gas_limit: from, ..Header::default() };
+        let parent = SealedHeader::new(parent, B256::ZERO);
+        let header = Header { number: 5, gas_limit: to, ..Header::default() };
+        gas_limit_moves_within_bound(spec, &header, &parent).is_ok()
+    }
+
+    #[test]
+    fn goquorums_makers_of_blocks_lift_a_low_gas_limit_in_one_block() {
+        let json = GenesisBuilder::new(1, vec![Address::repeat_byte(1)]).to_json();
+        let mut spec = Genesis::parse(json.as_bytes()).unwrap().spec;
+        assert!(!moves(&spec, 50_000_000, 700_000_000), "nobody else does");
+        spec.is_quorum = true;
+        assert!(moves(&spec, 50_000_000, 700_000_000));
+        assert!(!moves(&spec, 50_000_000, 700_000_001), "above their least");
+        assert!(!moves(&spec, 700_000_000, 50_000_000), "never down");
+        assert!(!moves(&spec, 700_000_000, 800_000_000), "not from their least on");
+        spec.transitions =
+            vec![Transition { block: 4, gas_limit: Some(90_000_000), ..Transition::default() }];
+        assert!(moves(&spec, 50_000_000, 90_000_000));
+        assert!(!moves(&spec, 50_000_000, 90_000_001));
+    }
+}

@@ -180,6 +180,11 @@ fn warnings(
         }
         EngineKind::Ethereum => {}
     }
+    let begin = request.validators.as_ref().filter(|_| spec.election_block(at) != at);
+    warn(
+        begin.is_some(),
+        format!("under isQuorum the validators named at {at} begin with block {}", at.saturating_add(1)),
+    );
     let later = spec.transitions.iter().filter(|change| change.block > at);
     for change in later.filter(|change| change.engine.is_some()) {
         warn(true, format!("the engine changes again at block {}", change.block));
