@@ -3,7 +3,7 @@
 use super::Genesis;
 use crate::{
     fork::{Activation, Fork},
-    spec::{BaseFeeMode, ChainSpec, EngineKind},
+    spec::{BaseFeeMode, BlockRules, ChainSpec, EngineKind},
     validators::ValidatorSet,
 };
 use alloy_eips::{eip2935::HISTORY_STORAGE_ADDRESS, eip4788::BEACON_ROOTS_ADDRESS};
@@ -34,7 +34,7 @@ impl Genesis {
             format!("accounts       {}", self.alloc.len()),
         ];
         if rules.engine != EngineKind::Ethereum {
-            lines.push(format!("block period   {} ms", rules.block_period_ms));
+            lines.push(format!("block period   {}", period(&rules)));
             lines.push(validators(self));
         }
         if let Some(contract) = rules.validator_contract {
@@ -163,6 +163,14 @@ fn base_fee(genesis: &Genesis) -> String {
         BaseFeeMode::Zero => "always 0".into(),
         BaseFeeMode::Fixed(fee) => format!("always {fee} wei"),
         BaseFeeMode::Eip1559 { initial } => format!("EIP-1559 from {initial} wei"),
+    }
+}
+
+fn period(rules: &BlockRules) -> String {
+    match (rules.engine, rules.block_period_ms) {
+        (EngineKind::Raft, least) => format!("on demand, at least {least} ms apart"),
+        (_, 0) => "on demand".to_owned(),
+        (_, period) => format!("{period} ms"),
     }
 }
 

@@ -189,3 +189,34 @@ fn a_transition_hands_over_to_a_contract_that_names_fewer() {
         assert!(author != all[3] && !committers.contains(&all[3]), "block {number}");
     }
 }
+
+/// Clique's engine reads its signers from headers: a contract's list in the ledger once ended it.
+#[test]
+fn under_clique_the_contract_is_silent_and_under_ibft_it_speaks_again() {
+    const AWAY: u64 = 4;
+    const BACK: u64 = 16;
+    let mut all = Vec::new();
+    let network = Network::with_genesis("ibft", 4, "250ms", |genesis| {
+        all = listed(genesis);
+        deploy(genesis, &all);
+        genesis["config"]["qbft"]["validatorcontractaddress"] = json!(REGISTRY);
+        genesis["config"]["qbft"]["validatorselectionmode"] = json!("contract");
+        genesis["config"]["transitions"] = json!([
+            { "block": AWAY, "algorithm": "clique", "eip3436": true, "blockperiodseconds": 1 },
+            { "block": BACK, "algorithm": "qbft" },
+        ]);
+    });
+    let (port, mut wallet) = (network.port(0), Wallet::funded(0));
+    wait_for_block(port, AWAY + 1);
+    let changed = store(port, &mut wallet, &all[..3]);
+    assert!((AWAY..BACK - 2).contains(&changed), "too slow for the transition at {BACK}");
+    wait_for_block(port, BACK + 3);
+    for number in changed..BACK - 1 {
+        assert_eq!(validators_after(port, number), all, "block {number}");
+    }
+    for number in BACK + 1..=BACK + 3 {
+        let (author, committers) = signers(port, number);
+        assert!(author != all[3] && !committers.contains(&all[3]), "block {number}");
+    }
+    network.agree_at(BACK + 3, PATIENCE);
+}
