@@ -70,8 +70,12 @@ pub(crate) fn genesis(path: &Path, mut validators: Vec<Address>) -> Result<Strin
     let parsed = parsed.map_err(|cause| TestnetError::Genesis(cause.to_string()))?;
     if parsed.validators != validators {
         let (got, expected) = (validators.len(), template.validators.len());
-        let text =
-            format!("{got} validators do not fit into {}, which has {expected}", path.display());
+        let text = match got == expected {
+            true => format!("the validators of {} cannot be replaced", path.display()),
+            false => {
+                format!("{got} validators do not fit into {}, which has {expected}", path.display())
+            }
+        };
         return Err(TestnetError::Genesis(text));
     }
     Ok(made)

@@ -9,11 +9,14 @@ use crate::migration::{
 };
 use alloy_primitives::Address;
 use anyhow::Context;
-use entente_chain::{BlockNumber, spec::EngineKind};
+use entente_chain::{BlockNumber, ValidatorSet, spec::EngineKind};
 use entente_storage::{Database, StorageOptions, copy_files};
 use entente_testnet::BlockPeriod;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
 /// Verbs of `entente migrate`.
 #[derive(clap::Subcommand)]
@@ -78,14 +81,21 @@ pub(super) fn run(command: &MigrateCommand) -> anyhow::Result<()> {
         Ok(report) => report,
         Err(error) => {
             if args.json {
-                println!("{:#}", json!({ "possible": false, "reason": format!("{error:#}") }));
+                let reason = json!({ "possible": false, "reason": format!("{error:#}") });
+                println!("{reason:#}");
             }
             return Err(error);
         }
     };
-    match args.json {
-        true => println!("{:#}", report.json()),
-        false => report.print(),
+    let mut out = io::stdout().lock();
+    let told = match args.json {
+        true => writeln!(out, "{:#}", report.json()),
+        false => report.print(&mut out),
+    };
+    match told {
+        // Whoever reads has seen enough, as `head` has: the exit code still says what came of it.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        told => told?,
     }
     match report.rehearsed {
         Some(Err(error)) => Err(error.context("the rehearsal failed")),
@@ -111,7 +121,7 @@ fn plan(args: &PlanArgs) -> anyhow::Result<Report> {
     copy_files(&origin, &source)?;
     let standing = read(&source, request.at)?;
     let plan = checks::check(&request, &standing)?;
-    let before = differences::count_before(standing.validators.as_ref());
+    let before = standing.validators.as_ref().map(ValidatorSet::len);
     let differences = differences::of(&plan, &request, before);
     let rehearsed = (!args.no_rehearsal)
         .then(|| rehearsal::run(&plan, &request, &standing, &source, scratch.path()));
@@ -130,33 +140,39 @@ impl Report {
         self.plan.sides(self.request.at).before.engine
     }
 
-    fn print(&self) {
+    fn print(&self, out: &mut impl Write) -> io::Result<()> {
         let Request { to, at, .. } = self.request;
-        println!(
+        writeln!(
+            out,
             "from {} to {to} at block {at}; the head is block {}",
             self.from(),
             self.standing.head
-        );
+        )?;
         for warning in &self.plan.warnings {
-            println!("warning: {warning}");
+            writeln!(out, "warning: {warning}")?;
         }
-        println!("\nentry of config.transitions, for every node (GoQuorum's form):");
-        println!("{}", self.plan.entry);
-        println!("in Besu's form: {}", besu_form(&self.plan.entry));
-        println!("\nwhat differs");
+        writeln!(out, "\nentry of config.transitions, for every node (GoQuorum's form):")?;
+        writeln!(out, "{}", self.plan.entry)?;
+        writeln!(out, "in Besu's form: {}", besu_form(&self.plan.entry))?;
+        writeln!(out, "\nwhat differs")?;
         for Difference { what, before, after } in &self.differences {
-            println!(
+            writeln!(
+                out,
                 "  {what}\n    until {}: {before}\n    from {at}:  {after}",
                 at.saturating_sub(1)
-            );
+            )?;
         }
-        print_list("what clients must know", &differences::for_clients(self.from(), to));
-        print_list("node configuration", &differences::for_nodes(to));
-        print_list("steps", &differences::steps(&self.plan, &self.request));
+        print_list(
+            out,
+            "what clients must know",
+            &differences::for_clients(&self.plan, &self.request),
+        )?;
+        print_list(out, "node configuration", &differences::for_nodes(&self.plan, &self.request))?;
+        print_list(out, "steps", &differences::steps(&self.plan, &self.request))?;
         match &self.rehearsed {
-            None => println!("\nnot rehearsed"),
-            Some(Err(error)) => println!("\nrehearsal: FAILED: {error:#}"),
-            Some(Ok(outcome)) => print_rehearsal(outcome, self.standing.head),
+            None => writeln!(out, "\nnot rehearsed"),
+            Some(Err(error)) => writeln!(out, "\nrehearsal: FAILED: {error:#}"),
+            Some(Ok(outcome)) => print_rehearsal(out, outcome, self.standing.head),
         }
     }
 
@@ -182,8 +198,8 @@ impl Report {
             "validators": self.plan.validators.addresses(),
             "warnings": self.plan.warnings,
             "differences": rows.collect::<Vec<_>>(),
-            "clients": differences::for_clients(self.from(), to),
-            "configuration": differences::for_nodes(to),
+            "clients": differences::for_clients(&self.plan, &self.request),
+            "configuration": differences::for_nodes(&self.plan, &self.request),
             "steps": differences::steps(&self.plan, &self.request),
             "rehearsal": done,
             "reason": failed,
@@ -196,22 +212,29 @@ fn besu_form(entry: &Value) -> Value {
     json!({ "transitions": { "qbft": [entry] } })
 }
 
-fn print_list(title: &str, lines: &[impl std::fmt::Display]) {
-    println!("\n{title}");
+fn print_list(
+    out: &mut impl Write,
+    title: &str,
+    lines: &[impl std::fmt::Display],
+) -> io::Result<()> {
+    writeln!(out, "\n{title}")?;
     for line in lines {
-        println!("  - {line}");
+        writeln!(out, "  - {line}")?;
     }
+    Ok(())
 }
 
-fn print_rehearsal(outcome: &Outcome, head: BlockNumber) {
-    println!(
+fn print_rehearsal(out: &mut impl Write, outcome: &Outcome, head: BlockNumber) -> io::Result<()> {
+    writeln!(
+        out,
         "\nrehearsal: {} throw-away validators went on from block {head} on copies of the chain, the change \
          at block {}; all agree",
         outcome.validators, outcome.switch
-    );
+    )?;
     for block in &outcome.blocks {
         let header = &block.header;
-        println!(
+        writeln!(
+            out,
             "  block {} {:<8} +{} ms difficulty {} mixHash {} extraData {} bytes",
             header.number,
             block.engine,
@@ -219,8 +242,9 @@ fn print_rehearsal(outcome: &Outcome, head: BlockNumber) {
             header.difficulty,
             if header.mix_hash.is_zero() { "zero" } else { "BFT" },
             header.extra_data.len(),
-        );
+        )?;
     }
+    Ok(())
 }
 
 fn rehearsal_json(outcome: &Outcome) -> Value {

@@ -158,20 +158,75 @@ fn warnings(
             comfortable(standing)
         ),
     );
+    for text in of_engine(request, count) {
+        warn(true, text);
+    }
+    if let (Some(named), Some(today)) = (&request.validators, &standing.validators) {
+        let strangers = named.iter().filter(|address| !today.contains(**address)).count();
+        warn(
+            strangers > 0,
+            format!(
+                "{strangers} of the {count} named seal nothing today: their nodes must run, and have the \
+                 chain, before block {at}"
+            ),
+        );
+    }
+    let contract = spec.rules_at(at).validator_contract.filter(|_| !request.to.is_bft());
+    warn(
+        contract.is_some(),
+        format!(
+            "{} asks no validator contract: whom it names just before block {at} goes on, and \
+             {}_* calls change them",
+            request.to, request.to
+        ),
+    );
+    let begin = request.validators.as_ref().filter(|_| spec.election_block(at) != at);
+    warn(
+        begin.is_some(),
+        format!(
+            "under isQuorum the validators named at {at} begin with block {}",
+            at.saturating_add(1)
+        ),
+    );
+    let later = spec.transitions.iter().filter(|change| change.block > at);
+    for change in later.filter(|change| change.engine.is_some()) {
+        warn(true, format!("the engine changes again at block {}", change.block));
+    }
+    let open = standing.open_votes > 0 && !request.to.is_bft();
+    warn(open, format!("{} open votes are dropped by the change", standing.open_votes));
+    warnings
+}
+
+/// What an engine asks of those who choose it.
+fn of_engine(request: &Request, count: usize) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut warn = |holds: bool, text: String| {
+        if holds {
+            warnings.push(text);
+        }
+    };
     match request.to {
         EngineKind::Qbft | EngineKind::Istanbul => warn(
             count < 4,
             format!("IBFT with {count} validators withstands no fault: 4 is the least that does"),
         ),
         EngineKind::Raft => {
-            warn(count < 3, format!("Raft with {count} voters goes on only with all of them"));
+            warn(
+                count < 3,
+                format!(
+                    "Raft with fewer than 3 voters (here {count}) goes on only with all of them"
+                ),
+            );
             warn(
                 true,
                 "a Raft voter that lies is believed: every voter's operator is trusted".into(),
             );
         }
         EngineKind::Clique => {
-            warn(count < 3, format!("Clique with {count} signers stops when one is down"));
+            warn(
+                count < 3,
+                format!("Clique with fewer than 3 signers (here {count}) stops when one is down"),
+            );
             warn(
                 count.is_multiple_of(2) && request.eip3436 == Some(false),
                 format!("{count} signers and no EIP-3436: two branches of equal weight may wait"),
@@ -180,17 +235,9 @@ fn warnings(
         }
         EngineKind::Ethereum => {}
     }
-    let begin = request.validators.as_ref().filter(|_| spec.election_block(at) != at);
     warn(
-        begin.is_some(),
-        format!("under isQuorum the validators named at {at} begin with block {}", at.saturating_add(1)),
+        request.to == EngineKind::Istanbul,
+        "`ibft` is what genesis files call IBFT with IBFT 1 headers: the entry is right".into(),
     );
-    let later = spec.transitions.iter().filter(|change| change.block > at);
-    for change in later.filter(|change| change.engine.is_some()) {
-        warn(true, format!("the engine changes again at block {}", change.block));
-    }
-    let open =
-        standing.open_votes > 0 && !matches!(request.to, EngineKind::Qbft | EngineKind::Istanbul);
-    warn(open, format!("{} open votes are dropped by the change", standing.open_votes));
     warnings
 }

@@ -1,8 +1,11 @@
 //! What a change of the engine changes, and for whom.
 
-use super::{Request, checks::Plan};
+use super::{
+    Request,
+    checks::{Plan, Sides},
+};
 use entente_chain::{
-    BlockNumber, ChainSpec, ValidatorSet,
+    BlockNumber, ChainSpec,
     spec::{BlockRules, EngineKind},
 };
 
@@ -17,23 +20,30 @@ pub(crate) struct Difference {
     pub(crate) after: String,
 }
 
-/// Everything that differs.
-pub(crate) fn of(plan: &Plan, request: &Request, validators_before: usize) -> Vec<Difference> {
+/// Everything that differs. `validators_before`: how many there are; `None`: nobody knows.
+pub(crate) fn of(
+    plan: &Plan,
+    request: &Request,
+    validators_before: Option<usize>,
+) -> Vec<Difference> {
     let sides = plan.sides(request.at);
     let (before, after) = (&sides.before, &sides.after);
     let count = plan.validators.len();
     let (from, to) = (before.engine, after.engine);
+    let was = |describe: &dyn Fn(usize) -> String| {
+        validators_before.map_or_else(|| "not known".to_owned(), describe)
+    };
     let each = |what, describe: &dyn Fn(EngineKind) -> &'static str| {
         (what, describe(from).to_owned(), describe(to).to_owned())
     };
     let rows = [
         ("engine", engine(from).into(), engine(to).into()),
-        ("validators", validators_before.to_string(), count.to_string()),
-        ("quorum", quorum(before, validators_before), quorum(after, count)),
-        ("withstands", faults(before, validators_before), faults(after, count)),
+        ("validators", was(&|count| count.to_string()), count.to_string()),
+        ("quorum", was(&|count| quorum(before, count)), quorum(after, count)),
+        ("withstands", was(&|count| faults(before, count)), faults(after, count)),
         ("blocks", pace(before), pace(after)),
         ("empty blocks", empty(before), empty(after)),
-        ("final", finality(from, validators_before), finality(to, count)),
+        ("final", finality(from, validators_before), finality(to, Some(count))),
         each("header difficulty", &difficulty),
         each("header mixHash", &mix_hash),
         each("header nonce", &nonce),
@@ -49,44 +59,54 @@ pub(crate) fn of(plan: &Plan, request: &Request, validators_before: usize) -> Ve
 }
 
 /// What users and their programs must do.
-pub(crate) fn for_clients(from: EngineKind, to: EngineKind) -> Vec<&'static str> {
+pub(crate) fn for_clients(plan: &Plan, request: &Request) -> Vec<&'static str> {
+    let Sides { before, after } = plan.sides(request.at);
+    let (from, to) = (before.engine, after.engine);
     let mut lines = Vec::new();
-    match to {
-        EngineKind::Clique => {
-            lines.push("a receipt is not the end: wait until its block is at or below `finalized`");
-            lines.push("subscriptions may send a log again with `removed: true`");
-        }
-        EngineKind::Raft => {
+    if to == EngineKind::Clique {
+        lines.push("a receipt is not the end: wait until its block is at or below `finalized`");
+        lines.push("subscriptions may send a log again with `removed: true`");
+    } else if from == EngineKind::Clique {
+        lines.push("blocks are final at once: waiting for confirmations is no longer needed");
+    }
+    match (on_demand(&before), on_demand(&after)) {
+        (false, true) => {
             lines.push("blocks come with transactions: do not count blocks to measure time");
         }
-        _ if from == EngineKind::Clique => {
-            lines.push("blocks are final at once: waiting for confirmations is no longer needed");
+        (true, false) => {
+            lines.push("blocks come by the clock: a transaction may take a whole period");
         }
-        _ => {}
-    }
-    if from == EngineKind::Raft {
-        lines.push("blocks come by the clock: a transaction may take a whole period");
+        (false, false) | (true, true) => {}
     }
     lines.push(
         "web3.py goes on needing ExtraDataToPOAMiddleware; ethers, viem and web3.js need nothing",
     );
-    lines.push("programs that call a consensus namespace by name change to the new one");
+    if namespaces(from) != namespaces(to) {
+        lines.push("programs that call a consensus namespace by name change to the new one");
+    }
     lines
 }
 
+fn on_demand(rules: &BlockRules) -> bool {
+    rules.engine == EngineKind::Raft || rules.block_period_ms == 0
+}
+
 /// What a node's configuration needs.
-pub(crate) fn for_nodes(to: EngineKind) -> Vec<String> {
-    let namespace = match to {
+pub(crate) fn for_nodes(plan: &Plan, request: &Request) -> Vec<String> {
+    let Sides { before, after } = plan.sides(request.at);
+    let namespace = match after.engine {
         EngineKind::Raft => "raft",
         EngineKind::Clique => "clique",
         _ => "istanbul\", \"qbft",
     };
-    vec![
-        format!(
+    let mut lines = Vec::new();
+    if namespaces(before.engine) != namespaces(after.engine) {
+        lines.push(format!(
             "rpc.namespaces: add \"{namespace}\" where operators look at validators or change them"
-        ),
-        "validator.key_file stays: the same keys seal under every engine".to_owned(),
-    ]
+        ));
+    }
+    lines.push("validator.key_file stays: the same keys seal under every engine".to_owned());
+    lines
 }
 
 /// The order of steps for operators.
@@ -207,10 +227,11 @@ fn empty(rules: &BlockRules) -> String {
     }
 }
 
-fn finality(kind: EngineKind, count: usize) -> String {
+fn finality(kind: EngineKind, count: Option<usize>) -> String {
     match kind {
         EngineKind::Clique => {
-            let depth = count / 2 + 1;
+            let depth =
+                count.map_or_else(|| "N/2+1".to_owned(), |count| (count / 2 + 1).to_string());
             format!("`finalized` and `safe` are the head minus {depth}; never by proof")
         }
         EngineKind::Raft => "at once (a majority stores it): `finalized` is the head".to_owned(),
@@ -288,9 +309,4 @@ const fn namespaces(kind: EngineKind) -> &'static str {
         EngineKind::Clique => "clique_*",
         EngineKind::Ethereum => "none",
     }
-}
-
-/// How many validators there are before the change.
-pub(crate) fn count_before(known: Option<&ValidatorSet>) -> usize {
-    known.map_or(0, ValidatorSet::len)
 }

@@ -113,7 +113,7 @@ fn too_few_validators_for_any_fault_are_a_warning() {
     let three = Request { validators: Some(some(3)), ..to(EngineKind::Istanbul, 500) };
     let plan = check(&three, &qbft()).unwrap();
     assert!(plan.warnings.iter().any(|text| text.contains("withstands no fault")), "{plan:?}");
-    let rows = differences::of(&plan, &three, 4);
+    let rows = differences::of(&plan, &three, Some(4));
     let row = rows.iter().find(|row| row.what == "quorum").unwrap();
     assert_eq!((row.before.as_str(), row.after.as_str()), ("3 of 4", "2 of 3"));
 }
@@ -136,6 +136,7 @@ fn a_contract_must_be_there_and_name_somebody() {
     assert!(matches!(error, Refusal::Contract { .. }), "{error}");
     let named = answers(Ok(ValidatorSet::new(some(3)).unwrap())).unwrap();
     assert_eq!(named.validators.addresses(), some(3));
+    assert!(named.warnings.iter().any(|text| text.contains("raft asks no validator contract")));
     // Named validators end the contract's turn.
     let request = Request { validators: Some(some(4)), ..request };
     let plan = check(&request, &standing).unwrap();
@@ -180,4 +181,45 @@ fn the_entry_finds_its_place_among_others() {
         assert!(blocks.is_sorted() && blocks.contains(&500), "{blocks:?}");
         assert_eq!(plan.spec.engine_at(500), EngineKind::Raft);
     }
+}
+
+#[test]
+fn validators_that_seal_nothing_today_are_a_warning() {
+    let strangers = |count| {
+        let request = Request { validators: Some(some(count)), ..to(EngineKind::Raft, 500) };
+        let plan = check(&request, &qbft()).unwrap();
+        plan.warnings.into_iter().find(|text| text.contains("seal nothing today"))
+    };
+    assert_eq!(strangers(4), None);
+    assert!(strangers(6).is_some_and(|text| text.starts_with("2 of the 6 named")));
+}
+
+#[test]
+fn voters_that_nobody_knows_are_not_counted_as_none() {
+    let named = Request { validators: Some(some(4)), ..to(EngineKind::Qbft, 500) };
+    let raft = Standing { validators: None, ..standing(EngineKind::Raft, |_| {}) };
+    let plan = check(&named, &raft).unwrap();
+    let rows = differences::of(&plan, &named, None);
+    let before = |what| &rows.iter().find(|row| row.what == what).unwrap().before;
+    for what in ["validators", "quorum", "withstands"] {
+        assert_eq!(before(what), "not known", "{what}");
+    }
+}
+
+#[test]
+fn clients_hear_only_of_what_changes_for_them() {
+    let lines = |from, request: Request| {
+        let plan = check(&request, &standing(from, |_| {})).unwrap();
+        (differences::for_clients(&plan, &request), differences::for_nodes(&plan, &request))
+    };
+    let says = |lines: &[&str], word: &str| lines.iter().any(|line| line.contains(word));
+    let (clients, _) = lines(EngineKind::Clique, to(EngineKind::Raft, 500));
+    assert!(says(&clients, "final at once") && says(&clients, "with transactions"), "{clients:?}");
+    let on_demand = Request { period_ms: Some(0), ..to(EngineKind::Qbft, 500) };
+    let (clients, nodes) = lines(EngineKind::Raft, on_demand);
+    assert!(!says(&clients, "by the clock") && says(&clients, "namespace"), "{clients:?}");
+    assert_eq!(nodes.len(), 2);
+    let (clients, nodes) = lines(EngineKind::Qbft, to(EngineKind::Istanbul, 500));
+    assert!(!says(&clients, "namespace"), "the same methods answer: {clients:?}");
+    assert_eq!(nodes.len(), 1);
 }

@@ -25,7 +25,9 @@ fn plan(network: &Network, node: u16, to: &str, at: u64) -> Output {
 fn report(output: &Output) -> Value {
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
-    serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"))
+    let parsed = serde_json::from_str(&stdout);
+    assert!(parsed.is_ok(), "{parsed:?}: {stdout}{stderr}");
+    parsed.expect("JSON")
 }
 
 /// A plan that works, checked for what every plan must say.
