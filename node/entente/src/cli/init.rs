@@ -38,7 +38,7 @@ pub(super) fn existing_database(data: &std::path::Path) -> anyhow::Result<PathBu
     let folder = database_folder(data);
     if !folder.join("CURRENT").exists() {
         anyhow::bail!(
-            "there is no chain in {}: it is the data folder, which holds `chain`",
+            "there is no chain in {}: name the data folder, in which the folder `chain` lies",
             data.display()
         );
     }

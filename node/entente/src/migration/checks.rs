@@ -69,7 +69,7 @@ pub(crate) fn check(request: &Request, standing: &Standing) -> Result<Plan, Refu
         let text = "under isQuorum 0 means \"as before\": say 1s or 250ms";
         return Err(Refusal::Period(text));
     }
-    let validators = validators(request, standing)?;
+    let validators = who_seals_first(request, standing)?;
     let by_contract = old.rules_at(at).validator_contract.is_some();
     let entry = entry::of(request, by_contract);
     let (genesis, _) = entry::genesis_with(&standing.genesis_json, &entry)?;
@@ -108,8 +108,14 @@ fn fits(genesis: &Genesis, standing: &Standing) -> Result<(), Refusal> {
     Ok(standing.spec.compatible(&genesis.spec, standing.head, standing.head_timestamp)?)
 }
 
-/// Who seals the first block of the new engine.
-fn validators(request: &Request, standing: &Standing) -> Result<ValidatorSet, Refusal> {
+/// Who seals the first block of the new engine, as far as the head says.
+///
+/// # Errors
+/// When they are no set, or nobody knows them.
+pub(crate) fn who_seals_first(
+    request: &Request,
+    standing: &Standing,
+) -> Result<ValidatorSet, Refusal> {
     if let Some(named) = &request.validators {
         if named.contains(&Address::ZERO) {
             return Err(Refusal::ZeroAddress);
@@ -117,7 +123,12 @@ fn validators(request: &Request, standing: &Standing) -> Result<ValidatorSet, Re
         return Ok(ValidatorSet::new(named.clone())?);
     }
     let head = standing.head;
-    if let Some(contract) = standing.spec.rules_at(request.at).validator_contract {
+    // Raft and Clique ask none: between those two a contract has no say.
+    let asked = |_: &Address| {
+        request.to.is_bft() || standing.spec.engine_at(request.at.saturating_sub(1)).is_bft()
+    };
+    let contract = standing.spec.rules_at(request.at).validator_contract;
+    if let Some(contract) = contract.filter(asked) {
         let answer = standing.contract.as_ref().filter(|asked| asked.address == contract);
         return match answer.map(|asked| &asked.answer) {
             Some(Ok(set)) => Ok(set.clone()),
@@ -171,9 +182,9 @@ fn warnings(
             ),
         );
     }
-    let contract = spec.rules_at(at).validator_contract.filter(|_| !request.to.is_bft());
+    let asked_before = spec.validator_contract_at(at.saturating_sub(1)).is_some();
     warn(
-        contract.is_some(),
+        asked_before && request.validators.is_none() && !request.to.is_bft(),
         format!(
             "{} asks no validator contract: whom it names just before block {at} goes on, and \
              {}_* calls change them",

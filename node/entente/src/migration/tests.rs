@@ -1,6 +1,6 @@
 use super::{
     Request, Standing,
-    checks::{Plan, check},
+    checks::{Plan, check, who_seals_first},
     differences,
     refusal::Refusal,
     standing::Asked,
@@ -126,6 +126,11 @@ fn a_contract_must_be_there_and_name_somebody() {
         file["config"]["qbft"]["validatorselectionmode"] = json!("contract");
     });
     let request = to(EngineKind::Raft, 500);
+    // Under Clique nobody asks it: those who seal today go on.
+    let mut clique = standing.clone();
+    clique.spec.genesis_rules.engine = EngineKind::Clique;
+    let asked = who_seals_first(&request, &clique).unwrap();
+    assert_eq!(asked.addresses(), some(4));
     let mut answers = |answer| {
         standing.contract = Some(Asked { address: contract, answer });
         check(&request, &standing)
