@@ -140,8 +140,9 @@ impl Database {
         schema::put_genesis(&mut batch, given, genesis_json);
         // A transition may name the validators of the first block.
         let next = genesis.spec.rules_at(genesis.header.number.saturating_add(1));
-        let validators = next.validator_override.map(|(_, validators)| validators);
-        let validators = validators.unwrap_or_else(|| genesis.validators.clone());
+        let spec = &genesis.spec;
+        let named = spec.validators_named_for(1).or_else(|| spec.validators_named_for(0));
+        let validators = named.map_or_else(|| genesis.validators.clone(), <[_]>::to_vec);
         let tally = match ValidatorSet::new(validators) {
             Ok(validators) => Some(VoteTally::new(validators)),
             Err(_) if next.engine == EngineKind::Raft => Some(VoteTally::unknown()),

@@ -47,6 +47,8 @@ mod state_write;
 mod trie;
 mod value_cipher;
 
+#[cfg(feature = "rocks")]
+mod copy;
 #[cfg(test)]
 mod memory;
 #[cfg(feature = "rocks")]
@@ -57,6 +59,8 @@ pub use chain_store::{BlockWithReceipts, ChainReader};
 pub use chain_writer::{BlockCommit, ChainWriter};
 pub use columns::Column;
 pub use consensus_log::ConsensusLog;
+#[cfg(feature = "rocks")]
+pub use copy::copy_files;
 pub use database::{CACHE_BYTES_DEFAULT, Database, History, StorageOptions};
 pub use error::StoreError;
 pub use evidence_log::{EVIDENCE_KEPT, EvidenceLog, EvidenceReader};

@@ -4,6 +4,7 @@ use crate::{
     accounts::{DEV_BALANCE_ETHER, dev_accounts},
     error::TestnetError,
     options::{BlockPeriod, TestnetOptions},
+    template,
 };
 use alloy_primitives::{Address, U256, utils::Unit};
 use entente_chain::{
@@ -17,6 +18,9 @@ pub(crate) fn build(
     options: &TestnetOptions,
     validators: Vec<Address>,
 ) -> Result<String, TestnetError> {
+    if let Some(path) = &options.template {
+        return template::genesis(path, validators);
+    }
     let balance = U256::from(DEV_BALANCE_ETHER) * Unit::ETHER.wei();
     let accounts = dev_accounts().into_iter().map(|account| (account.address, balance)).collect();
     let json = GenesisBuilder {

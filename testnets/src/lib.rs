@@ -24,6 +24,7 @@ mod process;
 mod readiness;
 pub mod rpc;
 mod status;
+mod template;
 mod up;
 
 pub use accounts::{DEV_BALANCE_ETHER, DEV_MNEMONIC, DevAccount, dev_accounts};
@@ -33,4 +34,5 @@ pub use genesis::period_ms;
 pub use init::init;
 pub use options::{BlockPeriod, OptionError, TestnetEngine, TestnetOptions, VALIDATORS_MAX};
 pub use status::status;
+pub use template::options_after;
 pub use up::up;

@@ -159,6 +159,9 @@ pub struct TestnetOptions {
     pub chain_id: u64,
     /// Gas limit of blocks.
     pub gas_limit: u64,
+    /// Genesis file that the network's is made after; what it says goes before the other options.
+    #[serde(default)]
+    pub template: Option<PathBuf>,
 }
 
 impl TestnetOptions {
@@ -173,6 +176,7 @@ impl TestnetOptions {
             block_period: BlockPeriod::Every(1000),
             chain_id: 1337,
             gas_limit: 200_000_000,
+            template: None,
         }
     }
 

@@ -48,8 +48,8 @@ pub struct Genesis {
     pub header: SealedHeader,
     /// The first accounts.
     pub alloc: BTreeMap<Address, GenesisAccount>,
-    /// Who may seal block 1, ascending. Empty for Raft and Ethereum, and where a contract names
-    /// them and genesis does not.
+    /// Who may seal block 1, ascending. Empty for GoQuorum's Raft and for Ethereum, and where a
+    /// contract names them and genesis does not.
     pub validators: Vec<Address>,
     /// What was noticed while reading that is no error; shown by [`Genesis::describe`].
     pub notes: Vec<String>,

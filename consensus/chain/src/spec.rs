@@ -38,6 +38,12 @@ impl EngineKind {
             Self::Ethereum => "ethereum",
         }
     }
+
+    /// Whether a quorum seals each block: IBFT, with either kind of header.
+    #[must_use]
+    pub const fn is_bft(self) -> bool {
+        matches!(self, Self::Qbft | Self::Istanbul)
+    }
 }
 
 impl fmt::Display for EngineKind {
@@ -132,8 +138,6 @@ pub struct BlockRules {
     pub sticky_proposer: bool,
     /// Clique: branches of equal weight are told apart by EIP-3436.
     pub eip3436: bool,
-    /// Validators named by a transition at or before this block, with that block.
-    pub validator_override: Option<(BlockNumber, Vec<Address>)>,
 }
 
 impl BlockRules {
@@ -161,7 +165,6 @@ impl BlockRules {
             beneficiary: Beneficiary::Proposer,
             sticky_proposer: false,
             eip3436: false,
-            validator_override: None,
         }
     }
 }
@@ -257,6 +260,40 @@ impl ChainSpec {
         if self.is_quorum { Signing::Quorum } else { Signing::Ethereum }
     }
 
+    /// The block whose rules say where the validators of block `number` come from. GoQuorum asks with
+    /// the parent's number (consensus/istanbul/backend/engine.go, `snapshot`; qbft/engine/engine.go,
+    /// `Prepare`): a selection mode, a contract or a list that a transition at T names holds from
+    /// T + 1 on. In Besu, and where the chain enters or leaves Raft or Clique, which only happens
+    /// here, it holds from T on.
+    #[must_use]
+    pub fn election_block(&self, number: BlockNumber) -> BlockNumber {
+        let parent = number.saturating_sub(1);
+        let bft = |number| self.engine_at(number).is_bft();
+        if self.is_quorum && bft(parent) && bft(number) { parent } else { number }
+    }
+
+    /// The contract that names the validators of a block, when one does. It is asked on the state
+    /// after the block's parent. Only IBFT asks: Raft and Clique follow what headers and logs say.
+    #[must_use]
+    pub fn validator_contract_at(&self, number: BlockNumber) -> Option<Address> {
+        let rules = self.rules_at(self.election_block(number));
+        rules.validator_contract.filter(|_| self.engine_at(number).is_bft())
+    }
+
+    /// The validators that a transition names to begin with block `number`.
+    #[must_use]
+    pub fn validators_named_for(&self, number: BlockNumber) -> Option<&[Address]> {
+        let last = self.election_block(number);
+        // Two at once where rules that look at the parent end: then the later one counts.
+        let before = number.checked_sub(1).map(|parent| self.election_block(parent));
+        let begins = |block| block <= last && before.is_none_or(|before| block > before);
+        self.transitions
+            .iter()
+            .rev()
+            .filter(|change| begins(change.block))
+            .find_map(|change| change.validators.as_deref())
+    }
+
     /// How much a gas limit may move: parent divided by this (GoQuorum: 4096).
     #[must_use]
     pub const fn gas_limit_divisor(&self) -> u64 {
@@ -284,9 +321,6 @@ pub(crate) fn apply(rules: &mut BlockRules, change: &Transition) {
     }
     set(&mut rules.request_timeout_ms, change.request_timeout_ms.as_ref());
     set(&mut rules.max_request_timeout_ms, change.max_request_timeout_ms.as_ref());
-    if let Some(validators) = &change.validators {
-        rules.validator_override = Some((change.block, validators.clone()));
-    }
     match change.validators_from_contract {
         Some(false) => rules.validator_contract = None,
         Some(true) | None => {
@@ -306,6 +340,7 @@ pub(crate) fn apply(rules: &mut BlockRules, change: &Transition) {
     if let Some(two_f_plus_one) = change.two_f_plus_one {
         rules.quorum_two_thirds = !two_f_plus_one;
     }
+    set(&mut rules.eip3436, change.eip3436.as_ref());
     set(&mut rules.block_reward, change.block_reward.as_ref());
     set(&mut rules.beneficiary, change.beneficiary.as_ref());
 }

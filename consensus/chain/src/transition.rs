@@ -40,6 +40,8 @@ pub struct Transition {
     pub gas_limit: Option<u64>,
     /// Quorum of 2F+1 in place of ceil(2N/3).
     pub two_f_plus_one: Option<bool>,
+    /// Clique: whether branches of equal weight are told apart by EIP-3436.
+    pub eip3436: Option<bool>,
     /// Reward of a block in wei.
     pub block_reward: Option<U256>,
     /// Who is rewarded.

@@ -11,6 +11,7 @@ mod export;
 mod genesis;
 mod import;
 mod init;
+mod migrate;
 mod node_settings;
 mod run;
 mod testnet;
@@ -55,6 +56,9 @@ enum Command {
     Export(export::ExportArgs),
     /// Check and take in the blocks of a file that a node exported
     Import(import::ImportArgs),
+    /// Change the consensus engine of a chain
+    #[command(subcommand)]
+    Migrate(migrate::MigrateCommand),
     /// Say why a chain stands still
     Doctor(doctor::DoctorArgs),
 }
@@ -73,6 +77,7 @@ pub fn run() -> ExitCode {
         Command::Db(command) => db::run(&command),
         Command::Export(args) => export::run(&args),
         Command::Import(args) => import::run(&args),
+        Command::Migrate(command) => migrate::run(&command),
         Command::Doctor(args) => doctor::run(&args),
     };
     match outcome {

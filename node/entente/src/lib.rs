@@ -15,6 +15,7 @@ mod evidence;
 mod genesis_change;
 mod keystore;
 mod logging;
+mod migration;
 mod network_events;
 mod network_ports;
 mod pool_handle;

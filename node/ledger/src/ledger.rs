@@ -396,14 +396,13 @@ impl Ledger {
     /// The stored tally after a block, as the rules of the next one have it: those may have been
     /// changed since it was stored.
     fn tally_at(&mut self, head: &SealedHeader) -> Result<VoteTally, LedgerError> {
-        let next = self.spec.rules_at(head.number.saturating_add(1));
+        let next = head.number.saturating_add(1);
+        let by_contract = self.spec.validator_contract_at(next).is_some();
         let tally = match stored_tally(&self.reader, head.number) {
-            Err(LedgerError::TallyMissing(_)) if next.validator_contract.is_some() => {
-                VoteTally::unknown()
-            }
+            Err(LedgerError::TallyMissing(_)) if by_contract => VoteTally::unknown(),
             stored => stored?,
         };
-        let tally = self.rules.tally_for(head.number.saturating_add(1), tally)?;
+        let tally = self.rules.tally_for(next, tally)?;
         let state = self.states.at(head.number)?;
         self.with_contract(tally, head, &state)
     }
@@ -416,8 +415,8 @@ impl Ledger {
         header: &SealedHeader,
         state: &dyn StateReader,
     ) -> Result<VoteTally, LedgerError> {
-        let next = self.spec.rules_at(header.number.saturating_add(1));
-        let Some(contract) = next.validator_contract else { return Ok(tally) };
+        let next = header.number.saturating_add(1);
+        let Some(contract) = self.spec.validator_contract_at(next) else { return Ok(tally) };
         let set = match self.execution.validators(contract, header, state) {
             Ok(listed) if listed.contains(&Address::ZERO) => {
                 Err("the zero address is no validator".to_owned())

@@ -192,9 +192,7 @@ fn voters(service: &Service, block: BlockSpec) -> Answer {
     }
     match header.number.checked_sub(1) {
         // Under a contract headers name nobody.
-        Some(parent)
-            if service.context.spec.rules_at(header.number).validator_contract.is_some() =>
-        {
+        Some(parent) if service.context.spec.validator_contract_at(header.number).is_some() => {
             service.answer(tally_after(service, parent)?.validators().addresses())
         }
         _ => service.answer(&voters_of(service, &header)?),

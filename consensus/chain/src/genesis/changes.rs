@@ -201,6 +201,7 @@ fn read_list(
         change.gas_price_enabled = flag(&mut object, "gasPriceEnabled")?;
         change.gas_limit =
             object.u64("miner.gaslimit", "an amount of gas")?.filter(|limit| *limit > 0);
+        change.eip3436 = flag(&mut object, "eip3436")?;
         change.two_f_plus_one = flag(&mut object, "2FPlus1Enabled")?;
         change.privacy_enhancements = flag(&mut object, "privacyEnhancementsEnabled")?;
         change.privacy_marker = flag(&mut object, "privacyPrecompileEnabled")?;

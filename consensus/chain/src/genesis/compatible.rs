@@ -71,8 +71,7 @@ impl ChainSpec {
         // The validators of the next block are settled with the head.
         let next = |spec: &Self| {
             let next = head_number.saturating_add(1);
-            let change = spec.transitions.iter().find(|change| change.block == next);
-            format!("{:?}", change.and_then(|change| change.validators.as_ref()))
+            format!("{:?}", spec.validators_named_for(next))
         };
         equal("validators of the next block", next(self), next(other))?;
         let blobs = |spec: &Self| {

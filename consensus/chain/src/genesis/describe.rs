@@ -3,7 +3,7 @@
 use super::Genesis;
 use crate::{
     fork::{Activation, Fork},
-    spec::{BaseFeeMode, ChainSpec, EngineKind},
+    spec::{BaseFeeMode, BlockRules, ChainSpec, EngineKind},
     validators::ValidatorSet,
 };
 use alloy_eips::{eip2935::HISTORY_STORAGE_ADDRESS, eip4788::BEACON_ROOTS_ADDRESS};
@@ -33,9 +33,12 @@ impl Genesis {
             format!("gas limit      {}", header.gas_limit),
             format!("accounts       {}", self.alloc.len()),
         ];
-        if matches!(rules.engine, EngineKind::Qbft | EngineKind::Istanbul | EngineKind::Clique) {
-            lines.push(format!("block period   {} ms", rules.block_period_ms));
+        if rules.engine != EngineKind::Ethereum {
+            lines.push(format!("block period   {}", period(&rules)));
             lines.push(validators(self));
+        }
+        if let Some(contract) = rules.validator_contract {
+            lines.push(format!("contract       {contract} names the validators from block 1 on"));
         }
         for change in &spec.transitions {
             lines.push(format!("transition     from block {}", change.block));
@@ -97,8 +100,12 @@ impl Genesis {
             "GoQuorum ends at Berlin and would ignore later forks",
         );
         note(
-            !matches!(engine, EngineKind::Qbft | EngineKind::Ethereum),
-            "Besu runs QBFT only and would not start this engine",
+            spec.transitions
+                .iter()
+                .filter_map(|change| change.engine)
+                .chain([engine])
+                .any(|engine| !matches!(engine, EngineKind::Qbft | EngineKind::Ethereum)),
+            "Besu runs QBFT only and would not follow this chain",
         );
         note(
             !matches!(engine, EngineKind::Ethereum | EngineKind::Clique),
@@ -159,6 +166,14 @@ fn base_fee(genesis: &Genesis) -> String {
     }
 }
 
+fn period(rules: &BlockRules) -> String {
+    match (rules.engine, rules.block_period_ms) {
+        (EngineKind::Raft, least) => format!("on demand, at least {least} ms apart"),
+        (_, 0) => "on demand".to_owned(),
+        (_, period) => format!("{period} ms"),
+    }
+}
+
 fn validators(genesis: &Genesis) -> String {
     let list = genesis.validators.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let quorum = ValidatorSet::new(genesis.validators.clone())
@@ -166,6 +181,7 @@ fn validators(genesis: &Genesis) -> String {
         .unwrap_or_default();
     match genesis.spec.rules_at(0).engine {
         EngineKind::Clique => format!("signers        {}: {list}", genesis.validators.len()),
+        EngineKind::Raft => format!("voters         {}: {list}", genesis.validators.len()),
         _ => format!("validators     {} (quorum {quorum}): {list}", genesis.validators.len()),
     }
 }

@@ -200,9 +200,11 @@ fn transitions_of_goquorum_and_besu_are_read() {
     ] });
     let mut file = with("/config/transitions", besu);
     file["config"]["isQuorum"] = json!(false);
-    let rules = parse(&file).expect("valid").spec.rules_at(4);
+    let spec = parse(&file).expect("valid").spec;
+    let rules = spec.rules_at(4);
     assert_eq!((rules.block_period_ms, rules.empty_block_period_ms), (250, Some(60_000)));
-    assert_eq!(rules.validator_override, Some((4, vec![Address::with_last_byte(1)])));
+    assert_eq!(spec.validators_named_for(4), Some([Address::with_last_byte(1)].as_slice()));
+    assert_eq!(spec.validators_named_for(5), None);
     assert!(
         refused(&with("/config/transitions", json!([{ "block": 3 }, { "block": 2 }])))
             .contains("config.transitions[1].block")
@@ -316,4 +318,72 @@ fn describing_warns_of_forks_left_out() {
         lines.iter().any(|line| line.starts_with("warning: Istanbul is not given")),
         "{lines:?}"
     );
+}
+
+/// As recorded from GoQuorum 24.4.1: a transition at T says who votes on T + 1. Besu's says it of T.
+#[test]
+fn under_goquorums_rules_a_transition_says_who_votes_a_block_later() {
+    let contract = Address::repeat_byte(0x77);
+    let named = vec![Address::repeat_byte(1)];
+    let mut file = qbft();
+    file["config"]["transitions"] = json!([
+        { "block": 8, "validatorselectionmode": "contract", "validatorcontractaddress": contract },
+        { "block": 20, "validatorselectionmode": "blockheader", "validators": named },
+        { "block": 30, "algorithm": "raft", "validators": named },
+        { "block": 40, "algorithm": "qbft", "validators": named },
+    ]);
+    for (is_quorum, late) in [(false, 0), (true, 1)] {
+        file["config"]["isQuorum"] = json!(is_quorum);
+        let spec = parse(&file).expect("valid").spec;
+        let by_contract: Vec<u64> =
+            (1..50).filter(|number| spec.validator_contract_at(*number).is_some()).collect();
+        assert_eq!(by_contract, (8 + late..20 + late).collect::<Vec<_>>(), "{is_quorum}");
+        let begin: Vec<u64> =
+            (0..50).filter(|number| spec.validators_named_for(*number).is_some()).collect();
+        // A change of engine is ours, and holds from its block on.
+        assert_eq!(begin, [20 + late, 30, 40], "{is_quorum}");
+    }
+}
+
+#[test]
+fn a_list_named_just_before_a_change_of_engine_is_not_lost() {
+    let (first, second) = ([Address::repeat_byte(1)], [Address::repeat_byte(2)]);
+    let mut file = qbft();
+    file["config"]["isQuorum"] = json!(true);
+    file["config"]["transitions"] =
+        json!([{ "block": 29, "validators": first }, { "block": 30, "algorithm": "raft" }]);
+    let spec = parse(&file).expect("valid").spec;
+    assert_eq!(
+        [29, 30, 31].map(|block| spec.validators_named_for(block)),
+        [None, Some(first.as_slice()), None]
+    );
+    file["config"]["transitions"][1]["validators"] = json!(second);
+    let spec = parse(&file).expect("valid").spec;
+    assert_eq!(spec.validators_named_for(30), Some(second.as_slice()));
+}
+
+/// Clique reads its signers from headers: with a contract's in the ledger the two would part.
+#[test]
+fn only_ibft_asks_a_validator_contract() {
+    let contract = Address::repeat_byte(0x77);
+    let mut file = qbft();
+    file["config"]["isQuorum"] = json!(false);
+    file["config"]["transitions"] = json!([
+        { "block": 8, "validatorselectionmode": "contract", "validatorcontractaddress": contract },
+        { "block": 20, "algorithm": "clique" },
+        { "block": 30, "algorithm": "raft" },
+        { "block": 40, "algorithm": "ibft" },
+    ]);
+    let spec = parse(&file).expect("valid").spec;
+    let asked = [7, 8, 19, 20, 30, 39, 40].map(|block| spec.validator_contract_at(block).is_some());
+    assert_eq!(asked, [false, true, true, false, false, false, true]);
+}
+
+#[test]
+fn a_transition_to_clique_answers_the_question_of_equal_branches() {
+    let mut file = qbft();
+    file["config"]["transitions"] =
+        json!([{ "block": 8, "algorithm": "clique", "eip3436": true }, { "block": 9 }]);
+    let spec = parse(&file).expect("valid").spec;
+    assert_eq!([7, 8, 9].map(|number| spec.rules_at(number).eip3436), [false, true, true]);
 }

@@ -129,7 +129,8 @@ impl Height {
     ) -> Self {
         let ChainPosition { head: parent, next: validators, .. } = position;
         let number = parent.number.saturating_add(1);
-        let rules = spec.rules_at(number);
+        let validator_contract = spec.validator_contract_at(number);
+        let rules = BlockRules { validator_contract, ..spec.rules_at(number) };
         let author = |header| rules::rules_for(Arc::clone(spec)).author(header).ok();
         let last_proposer = if parent.number > 0 { author(&parent) } else { None };
         Self {

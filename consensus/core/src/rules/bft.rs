@@ -45,19 +45,16 @@ pub(super) fn quorum_sealed(
     Ok(())
 }
 
-/// Replaces the validators where a transition at exactly `next` names them.
+/// Replaces the validators where a transition names those that begin with `next`.
 pub(super) fn apply_transition(
     spec: &ChainSpec,
     next: BlockNumber,
     tally: &mut VoteTally,
 ) -> Result<(), HeaderError> {
-    match spec.rules_at(next).validator_override {
-        Some((block, validators)) if block == next => {
-            tally.replace(ValidatorSet::new(validators)?);
-            Ok(())
-        }
-        Some(_) | None => Ok(()),
+    if let Some(validators) = spec.validators_named_for(next) {
+        tally.replace(ValidatorSet::new(validators.to_vec())?);
     }
+    Ok(())
 }
 
 pub(super) fn mix_hash_is_of_bft(header: &Header) -> Result<(), HeaderError> {

@@ -47,7 +47,7 @@ pub(super) fn check_with_parent(
     base_fee_follows(spec, header, parent)?;
     bft::proposer_is_validator(author(header)?, validators)?;
     let extra = IstanbulExtra::decode(&header.extra_data)?;
-    if rules.validator_contract.is_some() && extra.validators.is_empty() {
+    if spec.validator_contract_at(header.number).is_some() && extra.validators.is_empty() {
         return Ok(());
     }
     bft::validators_are_those_who_vote(&extra.validators, validators)
@@ -82,7 +82,7 @@ pub(super) fn tally_after(
     mut tally: VoteTally,
 ) -> Result<VoteTally, HeaderError> {
     let rules = spec.rules_at(header.number);
-    if rules.validator_contract.is_none() {
+    if spec.validator_contract_at(header.number).is_none() {
         let vote = vote(header)?;
         tally.apply(header.number, author(header)?, vote, rules.epoch_length);
     }

@@ -43,7 +43,7 @@ pub(super) fn check_with_parent(
     bft::proposer_is_validator(header.beneficiary, validators)?;
     let extra = QbftExtra::decode(&header.extra_data)?;
     // Under a validator contract GoQuorum and Besu leave the list empty.
-    if rules.validator_contract.is_some() && extra.validators.is_empty() {
+    if spec.validator_contract_at(header.number).is_some() && extra.validators.is_empty() {
         return Ok(());
     }
     bft::validators_are_those_who_vote(&extra.validators, validators)
@@ -72,7 +72,7 @@ pub(super) fn tally_after(
 ) -> Result<VoteTally, HeaderError> {
     let rules = spec.rules_at(header.number);
     // A contract's answer is not ours to vote about.
-    if rules.validator_contract.is_none() {
+    if spec.validator_contract_at(header.number).is_none() {
         let vote = QbftExtra::decode(&header.extra_data)?.vote;
         tally.apply(header.number, header.beneficiary, vote, rules.epoch_length);
     }

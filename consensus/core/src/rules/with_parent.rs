@@ -50,10 +50,21 @@ pub(super) fn gas_limit_moves_within_bound(
     let from = gas_limit_base(spec, parent, header.number, header.timestamp);
     let bound = from.checked_div(spec.gas_limit_divisor()).unwrap_or(0);
     let got = header.gas_limit;
-    if got.abs_diff(from) >= bound {
+    let raised_at_once =
+        got > from && goquorum_least(spec, parent).is_some_and(|least| got <= least);
+    if got.abs_diff(from) >= bound && !raised_at_once {
         return Err(HeaderError::GasLimitStep { got, parent: from, bound });
     }
     Ok(())
+}
+
+/// GoQuorum's makers of blocks lift a limit below this one to it (or to their own ceiling below it)
+/// in a single block, and its validators do not object (core/block_validator.go, `CalcGasLimit`;
+/// params/config.go, `GetMinerMinGasLimit`).
+fn goquorum_least(spec: &ChainSpec, parent: &Header) -> Option<u64> {
+    const DEFAULT: u64 = 700_000_000;
+    let set = spec.rules_at(parent.number).gas_limit_target;
+    spec.is_quorum.then(|| set.unwrap_or(DEFAULT))
 }
 
 pub(super) fn base_fee_follows(
@@ -71,4 +82,37 @@ pub(super) fn base_fee_follows(
         got: value(header.base_fee_per_gas),
         expected: value(expected),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::{Address, B256};
+    use entente_chain::{
+        genesis::{Genesis, GenesisBuilder},
+        transition::Transition,
+    };
+
+    fn moves(spec: &ChainSpec, from: u64, to: u64) -> bool {
+        let parent = Header { number: 4, gas_limit: from, ..Header::default() };
+        let parent = SealedHeader::new(parent, B256::ZERO);
+        let header = Header { number: 5, gas_limit: to, ..Header::default() };
+        gas_limit_moves_within_bound(spec, &header, &parent).is_ok()
+    }
+
+    #[test]
+    fn goquorums_makers_of_blocks_lift_a_low_gas_limit_in_one_block() {
+        let json = GenesisBuilder::new(1, vec![Address::repeat_byte(1)]).to_json();
+        let mut spec = Genesis::parse(json.as_bytes()).unwrap().spec;
+        assert!(!moves(&spec, 50_000_000, 700_000_000), "nobody else does");
+        spec.is_quorum = true;
+        assert!(moves(&spec, 50_000_000, 700_000_000));
+        assert!(!moves(&spec, 50_000_000, 700_000_001), "above their least");
+        assert!(!moves(&spec, 700_000_000, 50_000_000), "never down");
+        assert!(!moves(&spec, 700_000_000, 800_000_000), "not from their least on");
+        spec.transitions =
+            vec![Transition { block: 4, gas_limit: Some(90_000_000), ..Transition::default() }];
+        assert!(moves(&spec, 50_000_000, 90_000_000));
+        assert!(!moves(&spec, 50_000_000, 90_000_001));
+    }
 }

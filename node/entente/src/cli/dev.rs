@@ -7,10 +7,12 @@ use crate::{
     wiring::Node,
 };
 use alloy_primitives::{B256, U256};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use entente_chain::{
+    ChainSpec,
     genesis::{Genesis, GenesisBuilder},
     signer::SealSigner,
+    spec::EngineKind,
 };
 use entente_p2p::NodeKey;
 use entente_pool::PoolLimits;
@@ -38,9 +40,10 @@ pub(super) struct DevArgs {
     /// Keep the chain in this folder; without it the chain is gone when the process ends
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Consensus engine: ibft (QBFT headers), istanbul (IBFT 1 headers), raft or clique
-    #[arg(long, default_value = "ibft")]
-    engine: TestnetEngine,
+    /// Consensus engine: ibft (QBFT headers), istanbul (IBFT 1 headers), raft or clique [default: that of
+    /// a kept chain, else ibft]
+    #[arg(long)]
+    engine: Option<TestnetEngine>,
     /// Time between blocks: on-demand, 1s or 250ms
     #[arg(long, default_value = "on-demand")]
     block_period: BlockPeriod,
@@ -61,11 +64,11 @@ pub(super) fn run(args: &DevArgs) -> anyhow::Result<()> {
     let folder = args.data.as_deref().or_else(|| scratch.as_ref().map(tempfile::TempDir::path));
     let folder = folder.context("no folder for the chain")?;
     let settings = settings(args, folder)?;
-    let chain_id = settings.genesis.spec.chain_id;
+    let spec = settings.genesis.spec.clone();
     super::runtime()?.block_on(async {
         let node = Node::start(settings).await?;
         if let Some(address) = node.rpc_address() {
-            print_banner(address, chain_id);
+            print_banner(address, &spec);
         }
         until_stopped(node).await
     })
@@ -78,6 +81,10 @@ fn settings(args: &DevArgs, folder: &Path) -> anyhow::Result<NodeSettings> {
     let signer = SealSigner::new(&secret)?;
     let json = genesis_json(args, folder, &signer)?;
     let genesis = Genesis::parse(json.as_bytes())?;
+    let kept = TestnetEngine(genesis.spec.engine_at(0));
+    if let Some(asked) = args.engine.filter(|asked| *asked != kept) {
+        bail!("{} holds a chain of {kept}, not of {asked}: take another folder", folder.display());
+    }
     let network = NetworkSettings {
         key: NodeKey::generate(),
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -128,20 +135,24 @@ fn genesis_json(args: &DevArgs, folder: &Path, signer: &SealSigner) -> anyhow::R
     let mut builder = GenesisBuilder::new(args.chain_id, vec![signer.address()]);
     builder.accounts =
         dev_accounts().into_iter().map(|account| (account.address, balance)).collect();
-    builder.engine = args.engine.0;
-    builder.block_period_ms = entente_testnet::period_ms(args.engine.0, args.block_period);
+    builder.engine = args.engine.map_or(EngineKind::Qbft, |engine| engine.0);
+    builder.block_period_ms = entente_testnet::period_ms(builder.engine, args.block_period);
     let json = builder.to_json();
     std::fs::write(&path, &json).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(json)
 }
 
-fn print_banner(address: SocketAddr, chain_id: u64) {
+fn print_banner(address: SocketAddr, spec: &ChainSpec) {
     println!(
         "Ten accounts with {DEV_BALANCE_ETHER} ether each (keys are public: never use them elsewhere)\n"
     );
     for (index, account) in dev_accounts().iter().enumerate() {
         println!("({index}) {}  {}", account.address, account.private_key);
     }
-    println!("\nchain id {chain_id}, base fee 0, a gas price of 0 is accepted");
+    let engine = TestnetEngine(spec.engine_at(0));
+    println!(
+        "\nchain id {}, engine {engine}, base fee 0, a gas price of 0 is accepted",
+        spec.chain_id
+    );
     println!("READY http://{address} ws://{address}");
 }

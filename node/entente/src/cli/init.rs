@@ -37,7 +37,10 @@ pub(super) fn database_folder(data: &std::path::Path) -> PathBuf {
 pub(super) fn existing_database(data: &std::path::Path) -> anyhow::Result<PathBuf> {
     let folder = database_folder(data);
     if !folder.join("CURRENT").exists() {
-        anyhow::bail!("there is no chain in {}", data.display());
+        anyhow::bail!(
+            "there is no chain in {}: name the data folder, in which the folder `chain` lies",
+            data.display()
+        );
     }
     Ok(folder)
 }

@@ -27,6 +27,13 @@ pub(super) struct NetworkArgs {
     /// Gas limit of blocks
     #[arg(long, default_value_t = 200_000_000)]
     gas_limit: u64,
+    /// Make the network after a genesis file: new keys take the places of its validators
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["engine", "validators", "block_period", "chain_id", "gas_limit"]
+    )]
+    genesis: Option<PathBuf>,
 }
 
 /// Verbs of `entente testnet`.
@@ -50,16 +57,21 @@ pub(super) enum TestnetCommand {
     },
 }
 
-impl From<NetworkArgs> for TestnetOptions {
-    fn from(args: NetworkArgs) -> Self {
-        Self {
-            dir: args.dir,
-            engine: args.engine,
-            validators: args.validators,
-            base_port: args.base_port,
-            block_period: args.block_period.unwrap_or_else(|| args.engine.default_period()),
-            chain_id: args.chain_id,
-            gas_limit: args.gas_limit,
+impl NetworkArgs {
+    fn options(self) -> anyhow::Result<TestnetOptions> {
+        let options = TestnetOptions {
+            dir: self.dir,
+            engine: self.engine,
+            validators: self.validators,
+            base_port: self.base_port,
+            block_period: self.block_period.unwrap_or_else(|| self.engine.default_period()),
+            chain_id: self.chain_id,
+            gas_limit: self.gas_limit,
+            template: None,
+        };
+        match self.genesis {
+            Some(file) => Ok(entente_testnet::options_after(options, &file)?),
+            None => Ok(options),
         }
     }
 }
@@ -68,13 +80,13 @@ pub(super) fn run(command: TestnetCommand) -> anyhow::Result<()> {
     let runtime = super::runtime()?;
     match command {
         TestnetCommand::Init(args) => {
-            let options = TestnetOptions::from(args);
+            let options = args.options()?;
             entente_testnet::init(&options)?;
             println!("network in {}", options.dir.display());
         }
         TestnetCommand::Up(args) => {
             let binary = std::env::current_exe()?;
-            runtime.block_on(entente_testnet::up(&args.into(), &binary, &mut stdout()))?;
+            runtime.block_on(entente_testnet::up(&args.options()?, &binary, &mut stdout()))?;
         }
         TestnetCommand::Down { dir } => {
             runtime.block_on(entente_testnet::down(&dir, &mut stdout()))?;

@@ -15,6 +15,8 @@ mod goquorum;
 mod hostile;
 mod http;
 mod kills;
+mod migrate;
 mod network;
 mod tidy;
+mod validator_contract;
 mod wallet;

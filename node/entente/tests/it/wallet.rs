@@ -25,15 +25,20 @@ impl Wallet {
 
     /// The next signed transfer of one wei, as `eth_sendRawTransaction` takes it.
     pub(crate) fn transfer(&mut self, to: Address) -> String {
-        let transaction = TxLegacy {
+        self.next(|nonce| TxLegacy {
             chain_id: Some(1337),
-            nonce: self.nonce,
+            nonce,
             gas_price: 0,
             gas_limit: 21_000,
             to: TxKind::Call(to),
             value: U256::ONE,
             input: Bytes::new(),
-        };
+        })
+    }
+
+    /// The next signed transaction, made from its nonce.
+    pub(crate) fn next(&mut self, make: impl FnOnce(u64) -> TxLegacy) -> String {
+        let transaction = make(self.nonce);
         self.nonce += 1;
         self.sign(transaction)
     }

@@ -216,7 +216,7 @@ impl World {
         let position = self.ledger.position();
         let number = position.head.number + 1;
         let rules = self.spec.rules_at(number);
-        let validators = match rules.validator_contract {
+        let validators = match self.spec.validator_contract_at(number) {
             Some(_) => Vec::new(),
             None => position.next.addresses().to_vec(),
         };

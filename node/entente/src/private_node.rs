@@ -1,0 +1,116 @@
+//! The node's private side: its keys, its payloads and its private states, opened together.
+
+mod agreement;
+mod desk;
+mod exchange;
+mod stall;
+
+pub(crate) use agreement::{Agreements, AgreementPort};
+pub(crate) use desk::PrivateDesk;
+pub(crate) use exchange::{ExchangePorts, PrivateInput, PrivateInputs, start};
+pub(crate) use stall::PayloadStall;
+
+use alloy_primitives::B256;
+use anyhow::Context;
+use entente_chain::{
+    BlockNumber, EnvironmentId, NodeId,
+    private::{PrivateStateId, PrivateStates as PrivateExecution, RecipientKey},
+};
+use entente_ledger::{PrivateLedger, Residents};
+use entente_privacy::{DatabaseCipher, KeyStore, OpenedKeys, Privacy, PrivacySettings, Randomness};
+use entente_storage::{Database, PrivateStates};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use zeroize::Zeroizing;
+
+/// A recovery of which it is not known yet where it ends.
+pub(crate) const RECOVERY_OPEN: BlockNumber = BlockNumber::MAX;
+
+/// What the private side of a node is opened with.
+pub(crate) struct PrivateSettings {
+    /// Folder of the party keys and the database key.
+    pub(crate) keys: PathBuf,
+    /// Password of these.
+    pub(crate) password: Zeroizing<String>,
+    /// The key that sends when a request names none.
+    pub(crate) default_sender: Option<RecipientKey>,
+    /// Private states beside the default one, with their keys.
+    pub(crate) residents: Vec<Resident>,
+}
+
+/// A private state and who may see it.
+pub(crate) struct Resident {
+    /// Its name.
+    pub(crate) id: PrivateStateId,
+    /// Keys that belong to it.
+    pub(crate) keys: Vec<RecipientKey>,
+    /// Keccak-256 of the token that opens it.
+    pub(crate) token: Option<B256>,
+}
+
+/// The opened private side.
+#[derive(Clone)]
+pub(crate) struct PrivateNode {
+    /// Keys, payloads, exchange.
+    pub(crate) privacy: Arc<Privacy>,
+    /// Which key belongs to which private state.
+    pub(crate) residents: Arc<Residents>,
+    /// Private states on disk.
+    pub(crate) states: PrivateStates,
+    /// The same, as execution asks for them.
+    pub(crate) execution: Arc<dyn PrivateExecution>,
+}
+
+impl PrivateNode {
+    /// Opens keys and private columns. A node whose database is new to private states may lack
+    /// payloads of blocks that it still has to execute: it asks `peers` for them.
+    ///
+    /// # Errors
+    /// When a key or the password is wrong, another key sealed the database, or the disk fails.
+    pub(crate) fn open(
+        database: &Database,
+        environment: EnvironmentId,
+        settings: &PrivateSettings,
+        peers: BTreeSet<NodeId>,
+    ) -> anyhow::Result<Self> {
+        let randomness = Arc::new(Randomness::from_os()?);
+        let store = KeyStore::open_folder(&settings.keys)
+            .with_context(|| format!("privacy.key_folder: {}", settings.keys.display()))?;
+        let OpenedKeys { parties, database: key } = store.open(&settings.password)?;
+        let cipher = |purpose| {
+            Arc::new(DatabaseCipher::new(key.clone(), purpose, Arc::clone(&randomness)))
+        };
+        let is_new = !database.has_private_states()?;
+        let states = database.private_states(cipher("private states"))?;
+        let records = database.private_records(cipher("payloads"))?;
+        let privacy_settings =
+            PrivacySettings { default_sender: settings.default_sender, ..Default::default() };
+        let privacy =
+            Privacy::open(records, parties, environment, Arc::clone(&randomness), &privacy_settings)?;
+        let residents = Arc::new(Residents::default());
+        states.add(&PrivateStateId::default_state())?;
+        for resident in &settings.residents {
+            let ours = privacy.keys();
+            if let Some(key) = resident.keys.iter().find(|key| !ours.contains(key)) {
+                anyhow::bail!(
+                    "privacy.states: {key} of {} is not in {}",
+                    resident.id,
+                    settings.keys.display()
+                );
+            }
+            residents.assign(&resident.id, resident.keys.iter().copied());
+            states.add(&resident.id)?;
+        }
+        if is_new {
+            privacy.begin_recovery(RECOVERY_OPEN, peers)?;
+        }
+        let privacy = Arc::new(privacy);
+        let payloads = Arc::clone(&privacy) as _;
+        let execution = PrivateLedger::new(
+            payloads,
+            Arc::clone(&residents),
+            states.clone(),
+            database.states(),
+        );
+        Ok(Self { privacy, residents, states, execution: Arc::new(execution) })
+    }
+}

@@ -1,0 +1,227 @@
+//! Requests of RPC about private transactions, and what the exchange wants done.
+
+use super::{agreement::Agreements, stall::PayloadStall};
+use crate::clock::Clock;
+use entente_chain::private::{
+    PayloadHash, PrivatePayload, PrivateStateId, RecipientKey,
+};
+use entente_ledger::Residents;
+use entente_p2p::{Channel, NetworkHandle};
+use entente_privacy::{
+    Action, DeliveryError, Privacy, PrivacyError, RequestId, SendReceipt, SendRequest,
+};
+use entente_rpc::{BoxFuture, Distribution, PrivateBackend, Rejected, StoredPayload};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::oneshot;
+use zeroize::Zeroizing;
+
+/// What a node that breaks the protocol loses; it is banned at 100.
+const PENALTY_POINTS: u32 = 20;
+/// Results that nobody has asked for yet; more are only lost if callers go away.
+const EARLY_RESULTS_MAX: usize = 1024;
+
+type Outcome = Result<SendReceipt, DeliveryError>;
+
+/// The private side as others of this process ask it.
+pub(crate) struct PrivateDesk {
+    pub(crate) privacy: Arc<Privacy>,
+    pub(crate) residents: Arc<Residents>,
+    pub(crate) network: NetworkHandle,
+    pub(crate) agreements: Arc<Agreements>,
+    pub(crate) stall: Arc<PayloadStall>,
+    pub(crate) clock: Clock,
+    results: Mutex<Results>,
+}
+
+/// Requests under way. A result may come before its request is known here.
+#[derive(Default)]
+struct Results {
+    waiting: BTreeMap<RequestId, oneshot::Sender<Outcome>>,
+    early: BTreeMap<RequestId, Outcome>,
+}
+
+impl PrivateDesk {
+    pub(crate) fn new(
+        (privacy, residents): (Arc<Privacy>, Arc<Residents>),
+        network: NetworkHandle,
+        agreements: Arc<Agreements>,
+        stall: Arc<PayloadStall>,
+        clock: Clock,
+    ) -> Self {
+        let results = Mutex::default();
+        Self { privacy, residents, network, agreements, stall, clock, results }
+    }
+
+    /// Milliseconds of the monotonic clock.
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.now().elapsed
+    }
+
+    /// Does what the exchange wants.
+    pub(crate) fn perform(&self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Send { to, frame } => self.network.send(to, Channel::Payloads, frame),
+                Action::Finished { request, result } => self.finish(request, result),
+                Action::ReceiptArrived { hash, party } => {
+                    self.agreements.arrived(&self.privacy, hash, party);
+                }
+                Action::Misbehaved { node, reason } => {
+                    self.network.penalize(node, PENALTY_POINTS, reason);
+                }
+            }
+        }
+    }
+
+    fn finish(&self, request: RequestId, result: Outcome) {
+        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        match results.waiting.remove(&request) {
+            // Who does not wait any more does not need the answer.
+            Some(waiting) => drop(waiting.send(result)),
+            None => {
+                while results.early.len() >= EARLY_RESULTS_MAX {
+                    results.early.pop_first();
+                }
+                results.early.insert(request, result);
+            }
+        }
+    }
+
+    fn wait(&self, request: RequestId) -> oneshot::Receiver<Outcome> {
+        let (sender, receiver) = oneshot::channel();
+        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        match results.early.remove(&request) {
+            Some(result) => drop(sender.send(result)),
+            None => drop(results.waiting.insert(request, sender)),
+        }
+        receiver
+    }
+
+    /// Runs a request that writes to the disk on a blocking thread, then waits for its end.
+    pub(crate) async fn deliver(
+        self: Arc<Self>,
+        begin: impl FnOnce(&Privacy, u64) -> Result<(RequestId, Vec<Action>), PrivacyError>
+        + Send
+        + 'static,
+    ) -> Result<SendReceipt, Rejected> {
+        let desk = Arc::clone(&self);
+        let begun = tokio::task::spawn_blocking(move || {
+            let (request, actions) = begin(&desk.privacy, desk.now())?;
+            let waiting = desk.wait(request);
+            desk.perform(actions);
+            Ok::<_, PrivacyError>(waiting)
+        });
+        let stopping = || Rejected("the node is shutting down".to_owned());
+        let waiting = begun.await.map_err(|_| stopping())?.map_err(rejected)?;
+        let outcome = waiting.await.map_err(|_| stopping())?;
+        outcome.map_err(|error| Rejected(error.to_string()))
+    }
+}
+
+pub(crate) fn rejected(error: PrivacyError) -> Rejected {
+    Rejected(error.to_string())
+}
+
+fn request(plain: Zeroizing<Vec<u8>>, distribution: Distribution) -> SendRequest {
+    let Distribution { from, to, terms } = distribution;
+    SendRequest { plain, sender: from, recipients: to, terms }
+}
+
+/// What a node that does not hold a payload answers is no error.
+pub(crate) fn if_held<T>(result: Result<T, PrivacyError>) -> Result<Option<T>, Rejected> {
+    match result {
+        Ok(held) => Ok(Some(held)),
+        Err(PrivacyError::Unknown(_) | PrivacyError::Erased(_)) => Ok(None),
+        Err(error) => Err(rejected(error)),
+    }
+}
+
+/// RPC holds the desk by this.
+pub(crate) struct DeskHandle(pub(crate) Arc<PrivateDesk>);
+
+impl PrivateBackend for DeskHandle {
+    fn keys(&self) -> Vec<RecipientKey> {
+        let mut keys = self.0.privacy.keys();
+        let first = self.0.privacy.default_sender();
+        keys.sort_by_key(|key| (Some(*key) != first, *key));
+        keys
+    }
+
+    fn state_of(&self, key: RecipientKey) -> PrivateStateId {
+        self.0.residents.state_of(key)
+    }
+
+    fn payload(&self, hash: PayloadHash) -> Result<Option<Arc<PrivatePayload>>, Rejected> {
+        if_held(self.0.privacy.receive(hash))
+    }
+
+    fn store(&self, payload: StoredPayload) -> Result<PayloadHash, Rejected> {
+        let StoredPayload { plain, sender } = payload;
+        self.0.privacy.store_raw(&plain, Some(sender)).map_err(rejected)
+    }
+
+    fn stored(&self, hash: PayloadHash) -> Result<Option<StoredPayload>, Rejected> {
+        let stored = if_held(self.0.privacy.receive_raw(hash))?;
+        Ok(stored.map(|payload| StoredPayload { plain: payload.plain, sender: payload.sender }))
+    }
+
+    fn distribute(
+        &self,
+        plain: Zeroizing<Vec<u8>>,
+        distribution: Distribution,
+    ) -> BoxFuture<Result<PayloadHash, Rejected>> {
+        let desk = Arc::clone(&self.0);
+        Box::pin(async move {
+            let request = request(plain, distribution);
+            let sent = desk.deliver(move |privacy, now| privacy.send(now, &request)).await?;
+            Ok(sent.hash)
+        })
+    }
+
+    fn distribute_stored(
+        &self,
+        hash: PayloadHash,
+        distribution: Distribution,
+    ) -> BoxFuture<Result<(), Rejected>> {
+        let desk = Arc::clone(&self.0);
+        Box::pin(async move {
+            let Distribution { to, terms, .. } = distribution;
+            desk.deliver(move |privacy, now| privacy.send_raw(now, hash, &to, &terms)).await?;
+            Ok(())
+        })
+    }
+
+    fn decrypt(&self, encrypted: &Value) -> Result<PrivatePayload, Rejected> {
+        let cipher = encrypted.get("cipherText").and_then(Value::as_str).ok_or_else(|| {
+            Rejected("cipherText: missing, base64 as /encodedpayload/create gave it".to_owned())
+        })?;
+        self.0.privacy.open_encoded(cipher).map_err(rejected)
+    }
+
+    fn status(&self, id: &PrivateStateId) -> Result<Value, Rejected> {
+        let told = self.0.privacy.directory().into_iter();
+        let nodes: Vec<_> = told.map(|(node, keys)| {
+            json!({ "node": node.to_string(), "keys": texts(&keys) })
+        }).collect();
+        let keys: Vec<_> =
+            self.keys().into_iter().filter(|key| self.state_of(*key) == *id).collect();
+        let recovering = self.0.privacy.recovering_until();
+        Ok(json!({
+            "privateState": id.as_str(),
+            "keys": texts(&keys),
+            "nodes": nodes,
+            "recovering": recovering.is_some(),
+            "waitingFor": self.0.stall.reason(),
+            "contracts": self.0.agreements.contracts(id),
+            "alarms": self.0.agreements.alarms(id),
+        }))
+    }
+}
+
+fn texts(keys: &[RecipientKey]) -> Vec<String> {
+    keys.iter().map(ToString::to_string).collect()
+}
