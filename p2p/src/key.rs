@@ -1,5 +1,6 @@
 //! The node's own ed25519 key and the file that keeps it.
 
+use alloy_primitives::Bytes;
 use entente_chain::NodeId;
 use libp2p::identity::{Keypair, ed25519};
 use std::{
@@ -38,6 +39,12 @@ pub enum KeyError {
         /// The file.
         path: PathBuf,
     },
+}
+
+/// Whether a node signed a message (ed25519).
+#[must_use]
+pub fn is_signed_by(node: NodeId, message: &[u8], signature: &[u8]) -> bool {
+    ed25519::PublicKey::try_from_bytes(&node.0).is_ok_and(|key| key.verify(message, signature))
 }
 
 /// The secret behind a [`NodeId`]. Wiped from memory on drop; never printed.
@@ -119,6 +126,12 @@ impl NodeKey {
     #[must_use]
     pub const fn node_id(&self) -> NodeId {
         self.node
+    }
+
+    /// Signs a message (ed25519).
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> Bytes {
+        keypair(&self.secret).sign(message).into()
     }
 
     /// The secret as hex digits, for writing it elsewhere.

@@ -42,7 +42,7 @@ pub use config::{NetworkConfig, NetworkError, PeerAddress, ValidatorProof};
 pub use counters::{Counters, Flow, Traffic};
 pub use events::{Frame, NetworkEvent, NetworkEvents};
 pub use handle::{NetworkHandle, start};
-pub use key::{KeyError, NodeKey};
+pub use key::{KeyError, NodeKey, is_signed_by};
 pub use peers::{Direction, DisconnectReason, Farewell, PeerInfo};
 pub use request::{Asked, ReplySlot, RequestError};
 pub use wire::{Channel, Lane};

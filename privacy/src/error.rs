@@ -24,6 +24,9 @@ pub enum PrivacyError {
     /// The payload could not be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// The bytes are no payload.
+    #[error("not an encrypted payload: {0}")]
+    Malformed(#[from] MalformedPayload),
     /// The payload is stored and does not open.
     #[error("payload {hash}: {cause}")]
     Open {

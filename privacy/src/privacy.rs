@@ -190,6 +190,16 @@ impl Privacy {
         self.open_stored(hash, &raw)
     }
 
+    /// A payload that is not stored, as [`seal_encoded`](Self::seal_encoded) made it here or at
+    /// another node of the environment.
+    ///
+    /// # Errors
+    /// When it is no payload, or not for a key of this node.
+    pub fn open_encoded(&self, payload: &[u8]) -> Result<PrivatePayload, PrivacyError> {
+        let payload = EncryptedPayload::decode(payload)?;
+        self.open_stored(payload.hash(), &payload)
+    }
+
     /// Whether a key of this node sent a payload.
     ///
     /// # Errors

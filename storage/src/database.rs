@@ -220,6 +220,14 @@ impl Database {
         PrivateStates::open(Arc::clone(&self.canonical), cipher, self.durability())
     }
 
+    /// Whether this database keeps private states already.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn has_private_states(&self) -> Result<bool, StoreError> {
+        PrivateStates::are_kept(&*self.canonical.disk)
+    }
+
     /// The one writer of the chain.
     ///
     /// # Errors

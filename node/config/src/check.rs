@@ -4,9 +4,9 @@ use crate::{ConfigError, History, NodeConfig, keys, layers};
 use entente_chain::limits::PEERS_MAX;
 use std::collections::BTreeSet;
 
-const NAMESPACES: [&str; 11] = [
+const NAMESPACES: [&str; 12] = [
     "eth", "net", "web3", "txpool", "istanbul", "qbft", "raft", "clique", "admin", "debug",
-    "entente",
+    "privacy", "entente",
 ];
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 /// Bytes of extraData that are a proposer's own.
@@ -26,6 +26,15 @@ pub(crate) fn check(config: &NodeConfig) -> Result<(), ConfigError> {
     let validator = &config.validator;
     let usable = validator.key_file.is_some() || validator.password_file.is_none();
     expect(usable, "validator.password_file")?;
+    let privacy = &config.privacy;
+    let with_keys = privacy.key_folder.is_some();
+    expect(privacy.password_file.is_some() == with_keys, "privacy.password_file")?;
+    expect(with_keys || privacy.default_key.is_none(), "privacy.default_key")?;
+    expect(with_keys || privacy.states.is_empty(), "privacy.states")?;
+    expect(with_keys || privacy.state_tokens.is_empty(), "privacy.state_tokens")?;
+    let accounts = &config.accounts;
+    let complete = accounts.keystore.is_some() == accounts.password_file.is_some();
+    expect(complete, "accounts.password_file")?;
     expect((1..=1000).contains(&config.pool.price_bump_percent), "pool.price_bump_percent")?;
     expect(config.storage.history != History::Last(0), "storage.history")?;
     expect(config.block.vanity.len() <= VANITY_BYTES, "block.vanity")?;

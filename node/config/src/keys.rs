@@ -43,7 +43,7 @@ const SWITCH: &str = "true or false";
 
 /// All keys, by section.
 #[rustfmt::skip]
-pub(crate) const KEYS: [Key; 39] = [
+pub(crate) const KEYS: [Key; 47] = [
     key("data_dir", Kind::Text, PATH, "Where the database and the node's own key live."),
     key("genesis", Kind::Text, PATH, "Genesis file; not needed once the data directory has one."),
     key("p2p.listen", Kind::Text, "an address with a port above 0, such as 0.0.0.0:30303", "Address and port for peers."),
@@ -56,7 +56,7 @@ pub(crate) const KEYS: [Key; 39] = [
     key("rpc.listen", Kind::Text, ADDRESS, "Address and port for HTTP and WebSocket; port 0 takes a free one."),
     key("rpc.allowed_hosts", Kind::List, "a list of host names", "Names that a request's Host header may have beside IP addresses; `*` is any."),
     key("rpc.cors", Kind::List, "a list of origins, such as https://app.example", "Origins of web pages that may ask; `*` is any."),
-    key("rpc.namespaces", Kind::List, "a list of eth, net, web3, txpool, istanbul, qbft, raft, clique, admin, debug, entente", "Groups of methods that are offered."),
+    key("rpc.namespaces", Kind::List, "a list of eth, net, web3, txpool, istanbul, qbft, raft, clique, admin, debug, privacy, entente", "Groups of methods that are offered."),
     key("rpc.allow_unprotected_transactions", Kind::Switch, SWITCH, "Whether transactions without a chain id (EIP-155) are taken."),
     key("rpc.limits.request_bytes", Kind::Number, BYTES, "Largest request."),
     key("rpc.limits.response_bytes", Kind::Number, BYTES, "Largest response."),
@@ -70,6 +70,14 @@ pub(crate) const KEYS: [Key; 39] = [
     key("rpc.limits.logs_time_ms", Kind::Number, MILLISECONDS, "Time one log query may take."),
     key("validator.key_file", Kind::Text, PATH, "Keystore file, or a key of 32 bytes in hex. Left out: the node follows and never votes."),
     key("validator.password_file", Kind::Text, "a path, together with validator.key_file", "Password of the keystore file."),
+    key("privacy.key_folder", Kind::Text, PATH, "Folder of the keys for private transactions. Left out: the node takes no part in them."),
+    key("privacy.password_file", Kind::Text, "a path, together with privacy.key_folder", "Password of these keys."),
+    key("privacy.default_key", Kind::Text, "a public key of the folder in base64", "The key that sends when a request names none; left out: the first one."),
+    key("privacy.states", Kind::List, "a list of NAME=KEY;KEY, each name once, the keys in base64", "Private states beside the default one, and the keys that belong to them."),
+    key("privacy.state_tokens", Kind::List, "a list of NAME=PATH, each a private state", "Files of the tokens that open private states (`Authorization: Bearer`); a state without one is open to all who reach the server."),
+    key("privacy.markers", Kind::Switch, SWITCH, "Whether private transactions of the node's own accounts go out inside privacy markers, which hide who sends what to which contract."),
+    key("accounts.keystore", Kind::Text, PATH, "Folder of keystore files whose accounts the node signs for (`eth_sendTransaction`). Left out: it signs for nobody."),
+    key("accounts.password_file", Kind::Text, "a path, together with accounts.keystore", "Password of these files."),
     key("pool.transactions", Kind::Number, COUNT, "Most waiting transactions."),
     key("pool.memory_mib", Kind::Number, MIB, "Most memory of waiting transactions."),
     key("pool.executable_per_sender", Kind::Number, COUNT, "Most executable transactions of one sender."),

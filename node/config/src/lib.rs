@@ -18,6 +18,6 @@ pub use error::{ConfigError, Origin};
 pub use keys::reference_markdown;
 pub use load::{Effective, Overrides};
 pub use sections::{
-    BlockConfig, History, LogConfig, LogFormat, NodeConfig, P2pConfig, PeerAddress, PoolConfig,
-    RpcConfig, RpcLimitsConfig, StorageConfig, ValidatorConfig,
+    AccountsConfig, BlockConfig, History, LogConfig, LogFormat, NodeConfig, P2pConfig, PeerAddress,
+    PoolConfig, PrivacyConfig, RpcConfig, RpcLimitsConfig, StorageConfig, ValidatorConfig,
 };

@@ -24,6 +24,10 @@ pub struct NodeConfig {
     pub rpc: RpcConfig,
     /// The validator's key.
     pub validator: ValidatorConfig,
+    /// Private transactions.
+    pub privacy: PrivacyConfig,
+    /// Accounts that the node signs for.
+    pub accounts: AccountsConfig,
     /// Waiting transactions.
     pub pool: PoolConfig,
     /// The database.
@@ -45,6 +49,8 @@ impl Default for NodeConfig {
             p2p: P2pConfig::default(),
             rpc: RpcConfig::default(),
             validator: ValidatorConfig::default(),
+            privacy: PrivacyConfig::default(),
+            accounts: AccountsConfig::default(),
             pool: PoolConfig::default(),
             storage: StorageConfig::default(),
             block: BlockConfig::default(),
@@ -225,6 +231,39 @@ pub struct ValidatorConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
     /// Password of the keystore file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+}
+
+/// `[privacy]`. Without a key folder the node takes no part in private transactions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PrivacyConfig {
+    /// Folder of the keys, as `entente key privacy new` makes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_folder: Option<PathBuf>,
+    /// Password of the keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// The key that sends when a request names none; left out: the first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_key: Option<String>,
+    /// Private states beside the default one: `NAME=KEY;KEY`.
+    pub states: Vec<String>,
+    /// Files of the tokens that open private states: `NAME=PATH`.
+    pub state_tokens: Vec<String>,
+    /// Whether private transactions of the node's own accounts go out inside privacy markers.
+    pub markers: bool,
+}
+
+/// `[accounts]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccountsConfig {
+    /// Folder of keystore files whose accounts the node signs for (`eth_sendTransaction`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keystore: Option<PathBuf>,
+    /// Their password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
 }

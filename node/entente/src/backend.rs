@@ -4,6 +4,7 @@ use crate::{
     consensus_thread::ConsensusInputs,
     evidence,
     pool_handle::{PoolCommand, PoolHandle, PoolQuery, Shared},
+    private_node::PayloadStall,
     readiness,
     settings::CLIENT_VERSION,
 };
@@ -16,6 +17,7 @@ use entente_rpc::{
 };
 use entente_storage::{ChainReader, EvidenceReader};
 use metrics_exporter_prometheus::PrometheusHandle;
+use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
 /// Handles to the node's parts.
@@ -32,6 +34,8 @@ pub(crate) struct NodeBackend {
     pub(crate) reader: ChainReader,
     /// Provable breaches of the protocol.
     pub(crate) evidence: EvidenceReader,
+    /// Whether the chain waits for a private payload.
+    pub(crate) stall: Arc<PayloadStall>,
     /// Renders the metrics page.
     pub(crate) metrics: PrometheusHandle,
 }
@@ -152,11 +156,9 @@ impl Backend for NodeBackend {
         let head = self.reader.head().header.number;
         let peers = self.network.peers().len();
         let status = self.status.borrow();
-        Readiness {
-            peers,
-            blocks_behind: status.best_peer_head.saturating_sub(head),
-            problems: readiness::reasons(&status, peers),
-        }
+        let mut problems = readiness::reasons(&status, peers);
+        problems.extend(self.stall.reason());
+        Readiness { peers, blocks_behind: status.best_peer_head.saturating_sub(head), problems }
     }
 
     fn metrics(&self) -> String {

@@ -1,7 +1,12 @@
 //! The thread that owns the chain: takes commands, answers to the consensus thread, and tells
 //! everybody about new heads.
 
-use crate::{clock::Clock, consensus_thread::ConsensusInputs, pool_handle::PoolHandle};
+use crate::{
+    clock::Clock,
+    consensus_thread::ConsensusInputs,
+    pool_handle::PoolHandle,
+    private_node::{AgreementPort, PayloadStall},
+};
 use alloy_primitives::{Address, B256};
 use anyhow::Context;
 use crossbeam_channel::Receiver;
@@ -58,6 +63,10 @@ pub(crate) struct ChainPorts {
     pub(crate) network: NetworkHandle,
     /// Head and validators, for the admission of messages.
     pub(crate) position: watch::Sender<ChainPosition>,
+    /// Blocks with private transactions, to be compared with other parties.
+    pub(crate) agreement: Option<AgreementPort>,
+    /// Whether the chain waits for a private payload.
+    pub(crate) stall: Arc<PayloadStall>,
     /// Wall clock.
     pub(crate) clock: Clock,
     /// The address that seals our blocks.
@@ -93,8 +102,12 @@ pub(crate) fn run(
             }
             ChainCommand::Adopt(block) => {
                 let number = block.header.number;
-                match chain.adopt(block, ports.clock.unix_seconds()) {
+                match adopt(&mut chain, &block, ports) {
                     Ok(committed) => commit(committed, ports),
+                    // The node stops while the block waits: it is decided again after the start.
+                    Err(error) if error.missing_payload().is_some() => {
+                        tracing::info!(number, %error, "stopped while a block waited");
+                    }
                     // Sync may have committed it a moment before.
                     Err(error) if chain.head().header.number >= number => {
                         tracing::debug!(number, %error, "decided block is already committed");
@@ -120,6 +133,30 @@ pub(crate) fn run(
         }
     }
     Ok(())
+}
+
+/// Adopts a decided block. While a private payload of it cannot be read, the chain waits: going on
+/// without would fork the private state in silence (quorum#1574).
+fn adopt(
+    chain: &mut Ledger,
+    block: &RecoveredBlock,
+    ports: &ChainPorts,
+) -> Result<CommittedBlock, LedgerError> {
+    loop {
+        let outcome = chain.adopt(block.clone(), ports.clock.unix_seconds());
+        let missing = outcome.as_ref().err().and_then(LedgerError::missing_payload);
+        match missing {
+            Some(cause) if !ports.stall.stops() => {
+                ports.stall.waits(block.header.number, &cause);
+                ports.stall.pause();
+            }
+            Some(_) => return outcome,
+            None => {
+                ports.stall.resumed();
+                return outcome;
+            }
+        }
+    }
 }
 
 fn build(
@@ -163,7 +200,10 @@ fn import(
             continue;
         }
         match chain.import(block, ports.clock.unix_seconds()) {
-            Ok(committed) => commit(committed, ports),
+            Ok(committed) => {
+                ports.stall.resumed();
+                commit(committed, ports);
+            }
             Err(error) if error.is_invalid_block() => {
                 tracing::warn!(number, %error, "block of a peer refused");
                 return Ok(Err((number, Verdict::Invalid(error.to_string()))));
@@ -171,6 +211,10 @@ fn import(
             // The writer refuses everything from here on: asking again would never end.
             Err(LedgerError::Store(error)) => anyhow::bail!("block {number}: {error}"),
             Err(error) => {
+                if let Some(cause) = error.missing_payload() {
+                    ports.stall.waits(number, &cause);
+                    ports.stall.pause();
+                }
                 tracing::warn!(number, %error, "block could not be imported");
                 return Ok(Err((number, Verdict::Unavailable(error.to_string()))));
             }
@@ -267,6 +311,9 @@ fn publish(
     ports.pool.committed(block.clone(), returned);
     ports.network.set_head(header.number, header.hash(), header.timestamp);
     ports.position.send_replace(position.clone());
+    if let Some(agreement) = &ports.agreement {
+        agreement.committed(&block, &private);
+    }
     // Nobody may be listening: that is no error.
     drop(ports.events.heads.send(Arc::new(NewHead { block, receipts, private, removed: false })));
     position

@@ -13,6 +13,7 @@ mod import;
 mod init;
 mod migrate;
 mod node_settings;
+mod private_settings;
 mod run;
 mod testnet;
 

@@ -5,6 +5,7 @@
 use crate::{
     consensus_thread::ConsensusInputs,
     pool_handle::{PoolCommand, PoolHandle},
+    private_node::{PrivateInput, PrivateInputs},
     stop::{self, Stop},
 };
 use alloy_primitives::Bytes;
@@ -18,7 +19,7 @@ use entente_consensus::{
     message::{self, AdmissionError, Gate},
 };
 use entente_evm::Senders;
-use entente_p2p::{Asked, NetworkEvent, NetworkEvents, NetworkHandle, Request, Response};
+use entente_p2p::{Asked, Frame, NetworkEvent, NetworkHandle, Request, Response};
 use entente_storage::ChainReader;
 use std::{sync::Arc, thread::JoinHandle};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -45,6 +46,15 @@ pub(crate) struct EventPorts {
     pub(crate) senders: Arc<Senders>,
     /// Blocks to serve.
     pub(crate) reader: ChainReader,
+    /// The private side, if this node has one.
+    pub(crate) private: Option<PrivateInputs>,
+}
+
+/// What this module takes of the network's events; payloads have threads of their own.
+pub(crate) struct Frames {
+    pub(crate) urgent: mpsc::Receiver<NetworkEvent>,
+    pub(crate) transactions: mpsc::Receiver<Frame>,
+    pub(crate) requests: mpsc::Receiver<Asked>,
 }
 
 /// Starts the threads that decode frames and the task that serves blocks. They end when the
@@ -53,11 +63,11 @@ pub(crate) struct EventPorts {
 /// # Errors
 /// When the operating system gives no thread.
 pub(crate) fn start(
-    events: NetworkEvents,
+    events: Frames,
     ports: EventPorts,
     stop: &Stop,
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
-    let NetworkEvents { mut urgent, mut transactions, mut payloads, requests } = events;
+    let Frames { mut urgent, mut transactions, requests } = events;
     let admission = ports.clone();
     let admission = stop::spawn("admission", stop.handle(), move || {
         while let Some(event) = urgent.blocking_recv() {
@@ -73,8 +83,6 @@ pub(crate) fn start(
         Ok(())
     })?;
     tokio::spawn(serve(requests, ports.reader));
-    // Without private transactions nobody reads them, but they must not end sessions.
-    tokio::spawn(async move { while payloads.recv().await.is_some() {} });
     Ok(vec![admission, ingestion])
 }
 
@@ -97,12 +105,18 @@ fn take_urgent(ports: &EventPorts, event: NetworkEvent) {
         NetworkEvent::Frame(frame) => admit(ports, frame.from, &frame.bytes),
         NetworkEvent::Connected(peer) => {
             let node = peer.node;
+            if let Some(private) = &ports.private {
+                private.tell(PrivateInput::Connected(node));
+            }
             ports.consensus.send(Input::Peer { node, validator: peer.validator, connected: true });
             // While a chain stands still no head changes: this may be all that we hear of it.
             let (number, hash) = (peer.head.number, peer.head.hash);
             ports.consensus.send(Input::PeerHead { node, number, hash });
         }
         NetworkEvent::Disconnected { node, .. } => {
+            if let Some(private) = &ports.private {
+                private.tell(PrivateInput::Disconnected(node));
+            }
             ports.consensus.send(Input::Peer { node, validator: None, connected: false });
         }
         NetworkEvent::PeerHead { node, number, hash } => {

@@ -5,8 +5,8 @@ mod desk;
 mod exchange;
 mod stall;
 
-pub(crate) use agreement::{Agreements, AgreementPort};
-pub(crate) use desk::PrivateDesk;
+pub(crate) use agreement::{AgreementPort, AgreementWorker};
+pub(crate) use desk::{DeskHandle, PrivateDesk};
 pub(crate) use exchange::{ExchangePorts, PrivateInput, PrivateInputs, start};
 pub(crate) use stall::PayloadStall;
 
@@ -17,7 +17,9 @@ use entente_chain::{
     private::{PrivateStateId, PrivateStates as PrivateExecution, RecipientKey},
 };
 use entente_ledger::{PrivateLedger, Residents};
-use entente_privacy::{DatabaseCipher, KeyStore, OpenedKeys, Privacy, PrivacySettings, Randomness};
+use entente_privacy::{
+    DatabaseCipher, KdfCost, KeyStore, OpenedKeys, Privacy, PrivacySettings, Randomness,
+};
 use entente_storage::{Database, PrivateStates};
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use zeroize::Zeroizing;
@@ -68,24 +70,28 @@ impl PrivateNode {
     /// When a key or the password is wrong, another key sealed the database, or the disk fails.
     pub(crate) fn open(
         database: &Database,
-        environment: EnvironmentId,
+        (environment, node): (EnvironmentId, NodeId),
         settings: &PrivateSettings,
         peers: BTreeSet<NodeId>,
     ) -> anyhow::Result<Self> {
         let randomness = Arc::new(Randomness::from_os()?);
-        let store = KeyStore::open_folder(&settings.keys)
-            .with_context(|| format!("privacy.key_folder: {}", settings.keys.display()))?;
-        let OpenedKeys { parties, database: key } = store.open(&settings.password)?;
-        let cipher = |purpose| {
-            Arc::new(DatabaseCipher::new(key.clone(), purpose, Arc::clone(&randomness)))
-        };
+        let store = KeyStore::new(settings.keys.clone(), KdfCost::default());
+        let opened = store.open(&settings.password).context("privacy.key_folder")?;
+        let OpenedKeys { parties, database: key } = opened;
+        let cipher =
+            |purpose| Arc::new(DatabaseCipher::new(key.clone(), purpose, Arc::clone(&randomness)));
         let is_new = !database.has_private_states()?;
         let states = database.private_states(cipher("private states"))?;
         let records = database.private_records(cipher("payloads"))?;
         let privacy_settings =
             PrivacySettings { default_sender: settings.default_sender, ..Default::default() };
-        let privacy =
-            Privacy::open(records, parties, environment, Arc::clone(&randomness), &privacy_settings)?;
+        let privacy = Privacy::open(
+            records,
+            parties,
+            (environment, node),
+            Arc::clone(&randomness),
+            &privacy_settings,
+        )?;
         let residents = Arc::new(Residents::default());
         states.add(&PrivateStateId::default_state())?;
         for resident in &settings.residents {
@@ -105,12 +111,8 @@ impl PrivateNode {
         }
         let privacy = Arc::new(privacy);
         let payloads = Arc::clone(&privacy) as _;
-        let execution = PrivateLedger::new(
-            payloads,
-            Arc::clone(&residents),
-            states.clone(),
-            database.states(),
-        );
+        let execution =
+            PrivateLedger::new(payloads, Arc::clone(&residents), states.clone(), database.states());
         Ok(Self { privacy, residents, states, execution: Arc::new(execution) })
     }
 }

@@ -1,11 +1,12 @@
 //! What a node needs to know to start, gathered from configuration and files.
 
+use crate::private_node::{PrivateNode, PrivateSettings};
 use alloy_primitives::B256;
 use entente_chain::{EnvironmentId, NodeId, genesis::Genesis, signer::SealSigner};
 use entente_p2p::{NetworkConfig, NodeKey, PeerAddress, ValidatorProof};
 use entente_pool::PoolLimits;
 use entente_rpc::RpcConfig;
-use entente_storage::StorageOptions;
+use entente_storage::{Database, StorageOptions};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
 
@@ -29,12 +30,33 @@ pub(crate) struct NodeSettings {
     pub(crate) network: NetworkSettings,
     /// The RPC server, if this node has one.
     pub(crate) rpc: Option<RpcConfig>,
+    /// The private side, if this node has one.
+    pub(crate) private: Option<PrivateSettings>,
+    /// Accounts that the node signs for.
+    pub(crate) accounts: Vec<SealSigner>,
     /// Bounds of the pool.
     pub(crate) pool: PoolLimits,
     /// First 32 bytes of extraData in our blocks.
     pub(crate) vanity: B256,
     /// Renders the metrics page.
     pub(crate) metrics: PrometheusHandle,
+}
+
+impl NodeSettings {
+    /// Opens the private side, if this node has one.
+    ///
+    /// # Errors
+    /// When keys or private columns cannot be opened.
+    pub(crate) fn open_private(
+        &self,
+        database: &Database,
+        environment: EnvironmentId,
+    ) -> anyhow::Result<Option<PrivateNode>> {
+        let peers = self.network.peers.iter().map(|peer| peer.node).collect();
+        let place = (environment, self.network.key.node_id());
+        let open = |settings| PrivateNode::open(database, place, settings, peers);
+        self.private.as_ref().map(open).transpose()
+    }
 }
 
 /// The node's place in the network.

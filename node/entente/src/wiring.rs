@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! rpc ----submit----> pool thread ---best---> chain thread <--commands-- consensus thread
+//! peers -> payload threads <--> private payloads, asked by chain thread and rpc
 //! peers -> network events -> admission thread ------------inputs-----------^      |
 //!                       \--> ingest thread --> pool thread                        v
 //! chain thread --heads--> pool, consensus, network, subscribers            network (votes)
@@ -14,11 +15,15 @@ use crate::{
     clock::Clock,
     consensus_thread::{self, ConsensusInputs, ConsensusPorts},
     evidence::{self, EvidencePort},
-    network_events::{self, EventPorts},
+    network_events::{self, EventPorts, Frames},
     network_ports::NetworkPorts,
     pool_handle::{PoolCommand, PoolHandle},
     pool_thread::{self, PoolPorts},
-    settings::NodeSettings,
+    private_node::{
+        self, AgreementPort, AgreementWorker, DeskHandle, ExchangePorts, PayloadStall, PrivateDesk,
+        PrivateInputs, PrivateNode,
+    },
+    settings::{NetworkSettings, NodeSettings},
     stop::{self, Stop},
 };
 use alloy_primitives::Address;
@@ -26,6 +31,7 @@ use crossbeam_channel::{Receiver, Sender};
 use entente_chain::{
     ChainSpec, EnvironmentId,
     limits::{CHAIN_COMMANDS, CONSENSUS_INPUTS},
+    private::PrivateStates,
     signer::SealSigner,
 };
 use entente_consensus::{
@@ -36,9 +42,9 @@ use entente_consensus::{
 };
 use entente_evm::{Executor, Senders};
 use entente_ledger::Ledger;
-use entente_p2p::{NetworkConfig, NetworkEvents, NetworkHandle};
+use entente_p2p::{Frame, NetworkConfig, NetworkEvents, NetworkHandle};
 use entente_pool::Pool;
-use entente_rpc::{Context as RpcContext, Events, RpcServer};
+use entente_rpc::{Context as RpcContext, Events, LocalAccounts, PrivateAccess, RpcServer};
 use entente_storage::Database;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
@@ -47,7 +53,7 @@ use std::{
     sync::Arc,
     thread::JoinHandle,
 };
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// Heads kept for a subscriber that is slow.
 const HEADS_KEPT: usize = 256;
@@ -62,6 +68,7 @@ pub(crate) struct Node {
     chain: Sender<ChainCommand>,
     pool: PoolHandle,
     network: NetworkHandle,
+    stall: Arc<PayloadStall>,
     rpc: Option<RpcServer>,
     threads: Vec<JoinHandle<()>>,
     stop: Stop,
@@ -82,6 +89,16 @@ struct Shared {
     pool: PoolHandle,
     network: NetworkHandle,
     network_ports: NetworkPorts,
+    /// The private side, if this node has one.
+    private: Option<PrivateParts>,
+    stall: Arc<PayloadStall>,
+}
+
+/// The private side and those who ask it.
+struct PrivateParts {
+    node: PrivateNode,
+    desk: Arc<PrivateDesk>,
+    agreement: AgreementPort,
 }
 
 /// What moves into the threads: each has one owner.
@@ -96,7 +113,9 @@ struct Queues {
     consensus: Receiver<Option<Input>>,
     chain: Receiver<ChainCommand>,
     pool: Receiver<PoolCommand>,
-    network: NetworkEvents,
+    frames: Frames,
+    /// Taken by the private side, or thrown away: sessions need somebody to read them.
+    payloads: Option<mpsc::Receiver<Frame>>,
 }
 
 impl Node {
@@ -105,11 +124,16 @@ impl Node {
     /// # Errors
     /// When the database, the network or the server cannot start.
     pub(crate) async fn start(settings: NodeSettings) -> anyhow::Result<Self> {
-        let NodeSettings { genesis, signer, network, rpc, pool, vanity, metrics, .. } = &settings;
+        let NodeSettings { genesis, signer, rpc, pool, vanity, metrics, .. } = &settings;
+        let place = &settings.network;
         let database = open_database(&settings)?;
         let spec = Arc::new(genesis.spec.clone());
-        let execution = Arc::new(executor(&spec));
-        let chain = Ledger::open(&database, Arc::clone(&spec), execution)?;
+        let environment = EnvironmentId(genesis.header.hash());
+        let private = settings.open_private(&database, environment)?;
+        let states = private.as_ref().map(|private| Arc::clone(&private.execution));
+        let execution = Arc::new(private_executor(&spec, states));
+        let kept = private.as_ref().map(|private| private.states.clone());
+        let chain = Ledger::open_with(&database, Arc::clone(&spec), execution, kept)?;
         let head = chain.head();
         tracing::info!(
             path = %settings.database.display(),
@@ -118,14 +142,16 @@ impl Node {
             hash = %head.header.hash(),
             "chain opened"
         );
-        let environment = EnvironmentId(genesis.header.hash());
-        let network = network.config(environment, spec.chain_id, signer.as_ref());
-        let (mut shared, queues) = Shared::new(spec, environment, database, network)?;
+        let network = place.config(environment, spec.chain_id, signer.as_ref());
+        let (mut shared, mut queues) = Shared::new(spec, environment, database, network)?;
         shared.own = signer.as_ref().map(SealSigner::address);
+        let stop = Stop::default();
+        let (inputs, mut threads) = shared.start_private(private, place, &mut queues, &stop)?;
+        let accounts = Arc::new(LocalAccounts::new(settings.accounts.iter().cloned()));
         let (status_sender, status) = watch::channel(EngineStatus::default());
         let rpc = match rpc {
             Some(config) => {
-                let context = shared.rpc_context(status, metrics.clone());
+                let context = shared.rpc_context(status, metrics.clone(), accounts);
                 Some(RpcServer::start(config.clone(), context).await?)
             }
             None => None,
@@ -136,7 +162,6 @@ impl Node {
             rpc = ?rpc.as_ref().map(RpcServer::local_addr),
             "listening"
         );
-        let stop = Stop::default();
         // Another seed at each start: two nodes, or two lives of one, draw different delays.
         let settings = EngineSettings { environment, vanity: *vanity, seed: random_seed() };
         let engine = Schedule::new(Arc::clone(&shared.spec), signer.clone(), settings);
@@ -145,9 +170,9 @@ impl Node {
             replica: Replica::new(Box::new(engine), SyncSettings::of_chain(&shared.spec)),
             pool: Pool::new(pool.clone(), Arc::clone(&shared.spec)),
         };
-        let threads = shared.spawn(owned, queues, status_sender, &stop)?;
-        let Shared { consensus, chain, pool, network, .. } = shared;
-        Ok(Self { consensus, chain, pool, network, rpc, threads, stop })
+        threads.extend(shared.spawn(owned, queues, inputs, status_sender, &stop)?);
+        let Shared { consensus, chain, pool, network, stall, .. } = shared;
+        Ok(Self { consensus, chain, pool, network, stall, rpc, threads, stop })
     }
 
     /// Where the RPC server listens, if there is one.
@@ -167,6 +192,7 @@ impl Node {
         if let Some(rpc) = self.rpc {
             rpc.stop().await;
         }
+        self.stall.stop();
         self.consensus.stop();
         drop(self.chain.send(ChainCommand::Stop));
         self.pool.stop();
@@ -193,6 +219,14 @@ pub(crate) fn executor(spec: &Arc<ChainSpec>) -> Executor {
     Executor::with_author(Arc::clone(spec), Arc::new(move |header| rules.author(header).ok()))
 }
 
+/// The same for a node with private states.
+fn private_executor(spec: &Arc<ChainSpec>, states: Option<Arc<dyn PrivateStates>>) -> Executor {
+    match states {
+        Some(states) => executor(spec).with_private_states(states),
+        None => executor(spec),
+    }
+}
+
 /// Opens (or initialises) the database of a node. A genesis file that was changed is accepted when
 /// nothing changes at or below the head.
 fn open_database(settings: &NodeSettings) -> anyhow::Result<Database> {
@@ -214,7 +248,9 @@ impl Shared {
         let (chain, chain_queue) = crossbeam_channel::bounded(CHAIN_COMMANDS);
         let (pool, pool_queue) = PoolHandle::bounded();
         let senders = Arc::new(Senders::new(SENDERS_REMEMBERED, spec.signing()));
-        let (network, network_queue) = entente_p2p::start(network)?;
+        let (network, events) = entente_p2p::start(network)?;
+        let NetworkEvents { urgent, transactions, payloads, requests } = events;
+        let frames = Frames { urgent, transactions, requests };
         let network_ports = NetworkPorts::new(
             network.clone(),
             tokio::runtime::Handle::current(),
@@ -226,7 +262,8 @@ impl Shared {
             consensus: consensus_queue,
             chain: chain_queue,
             pool: pool_queue,
-            network: network_queue,
+            frames,
+            payloads: Some(payloads),
         };
         let shared = Self {
             clock: Clock::start(),
@@ -241,6 +278,8 @@ impl Shared {
             pool,
             network,
             network_ports,
+            private: None,
+            stall: Arc::default(),
         };
         Ok((shared, queues))
     }
@@ -249,12 +288,15 @@ impl Shared {
         &self,
         status: watch::Receiver<EngineStatus>,
         metrics: PrometheusHandle,
+        accounts: Arc<LocalAccounts>,
     ) -> RpcContext {
+        let private = self.private.as_ref();
+        let execution = private.map(|private| Arc::clone(&private.node.execution));
         RpcContext {
             spec: Arc::clone(&self.spec),
             reader: self.database.reader(),
             states: self.database.states(),
-            executor: executor(&self.spec),
+            executor: private_executor(&self.spec, execution),
             senders: Arc::clone(&self.senders),
             backend: Arc::new(NodeBackend {
                 pool: self.pool.clone(),
@@ -263,12 +305,57 @@ impl Shared {
                 status,
                 reader: self.database.reader(),
                 evidence: self.database.evidence_reader(),
+                stall: Arc::clone(&self.stall),
                 metrics,
             }),
-            accounts: Arc::default(),
-            private: None,
+            accounts,
+            private: private.map(|private| PrivateAccess {
+                states: private.node.states.clone(),
+                backend: Arc::new(DeskHandle(Arc::clone(&private.desk))),
+            }),
             events: self.events.clone(),
         }
+    }
+
+    /// Starts the private side, if there is one.
+    fn start_private(
+        &mut self,
+        node: Option<PrivateNode>,
+        place: &NetworkSettings,
+        queues: &mut Queues,
+        stop: &Stop,
+    ) -> anyhow::Result<(Option<PrivateInputs>, Vec<JoinHandle<()>>)> {
+        let Some(mut frames) = queues.payloads.take() else { return Ok((None, Vec::new())) };
+        let Some(node) = node else {
+            tokio::spawn(async move { while frames.recv().await.is_some() {} });
+            return Ok((None, Vec::new()));
+        };
+        let desk = Arc::new(PrivateDesk::new(
+            (Arc::clone(&node.privacy), Arc::clone(&node.residents)),
+            self.network.clone(),
+            Arc::default(),
+            Arc::clone(&self.stall),
+            self.clock,
+        ));
+        let ports = ExchangePorts {
+            desk: Arc::clone(&desk),
+            reader: self.database.reader(),
+            peers: place.peers.iter().map(|peer| peer.node).collect(),
+        };
+        let (inputs, mut threads) = private_node::start(ports, frames, &stop.handle())?;
+        let (agreement, blocks) = AgreementPort::bounded();
+        let worker = AgreementWorker {
+            desk: Arc::clone(&desk),
+            states: node.states.clone(),
+            environment: self.environment,
+            key: place.key.clone(),
+        };
+        threads.push(stop::spawn("agreement", stop.handle(), move || {
+            worker.run(&blocks);
+            Ok(())
+        })?);
+        self.private = Some(PrivateParts { node, desk, agreement });
+        Ok((Some(inputs), threads))
     }
 
     /// Starts the threads; from here on the node works.
@@ -276,6 +363,7 @@ impl Shared {
         &self,
         owned: Owned,
         queues: Queues,
+        private: Option<PrivateInputs>,
         status: watch::Sender<EngineStatus>,
         stop: &Stop,
     ) -> anyhow::Result<Vec<JoinHandle<()>>> {
@@ -296,11 +384,14 @@ impl Shared {
             events: self.events.clone(),
             network: self.network.clone(),
             position: watch::Sender::new(chain.position()),
+            agreement: self.private.as_ref().map(|private| private.agreement.clone()),
+            stall: Arc::clone(&self.stall),
             clock: self.clock,
             own: self.own,
         };
         let position = chain_ports.position.subscribe();
-        let mut threads = network_events::start(queues.network, self.event_ports(position), stop)?;
+        let ports = self.event_ports(position, private);
+        let mut threads = network_events::start(queues.frames, ports, stop)?;
         let (evidence, reports) = EvidencePort::bounded();
         let consensus_ports = ConsensusPorts {
             chain: self.chain.clone(),
@@ -336,7 +427,11 @@ impl Shared {
         Ok(threads)
     }
 
-    fn event_ports(&self, position: watch::Receiver<ChainPosition>) -> EventPorts {
+    fn event_ports(
+        &self,
+        position: watch::Receiver<ChainPosition>,
+        private: Option<PrivateInputs>,
+    ) -> EventPorts {
         EventPorts {
             environment: self.environment,
             position,
@@ -345,6 +440,7 @@ impl Shared {
             pool: self.pool.clone(),
             senders: Arc::clone(&self.senders),
             reader: self.database.reader(),
+            private,
         }
     }
 }

@@ -67,6 +67,15 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// Why a private payload cannot be read, when that is what is wrong.
+    #[must_use]
+    pub fn missing_payload(&self) -> Option<String> {
+        match self {
+            Self::Block(error @ BlockError::PayloadUnavailable { .. }) => Some(error.to_string()),
+            _ => None,
+        }
+    }
+
     /// Whether the block is at fault, and not this node.
     #[must_use]
     pub fn is_invalid_block(&self) -> bool {

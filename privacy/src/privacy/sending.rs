@@ -92,14 +92,22 @@ impl Privacy {
         now: Millis,
         request: &SendRequest,
     ) -> Result<(RequestId, Vec<Action>), PrivacyError> {
+        let payload = self.seal_encoded(request)?;
+        self.distribute(now, payload)
+    }
+
+    /// Checks and seals a payload without storing or sending it.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn seal_encoded(&self, request: &SendRequest) -> Result<EncryptedPayload, PrivacyError> {
         let sender = self.sender(request.sender)?;
         let terms = self.check(&sender, &request.recipients, &request.terms)?;
         let creations = self.held_all(&terms.affected)?;
         let recipients = &request.recipients;
         let envelope = Envelope { recipients, terms: &terms, creations: &creations };
         let randomness = SealRandomness::draw(&self.randomness);
-        let payload = self.enclave.seal(&request.plain, &sender, &envelope, &randomness)?;
-        self.distribute(now, payload)
+        Ok(self.enclave.seal(&request.plain, &sender, &envelope, &randomness)?)
     }
 
     /// Sends a payload of [`store_raw`](Self::store_raw) (`sendsignedtx`). Asked again for the same

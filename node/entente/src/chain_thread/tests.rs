@@ -153,7 +153,18 @@ fn change(ours: Chain, ancestor: BlockNumber, blocks: Vec<RecoveredBlock>) -> Li
         position: position.subscribe(),
     };
     let clock = Clock::start();
-    let ports = ChainPorts { consensus, pool, events, network, position, clock, own: None };
+    let (agreement, stall) = (None, Arc::default());
+    let ports = ChainPorts {
+        consensus,
+        pool,
+        events,
+        network,
+        position,
+        agreement,
+        stall,
+        clock,
+        own: None,
+    };
     let (sender, commands) = crossbeam_channel::bounded(2);
     let request = ImportId::of_engine(5);
     sender.send(ChainCommand::Reorganize { request, ancestor, blocks }).expect("room");

@@ -104,6 +104,8 @@ fn settings(args: &DevArgs, folder: &Path) -> anyhow::Result<NodeSettings> {
         genesis_json: json.into_bytes(),
         database: super::init::database_folder(folder),
         storage: StorageOptions::default(),
+        private: None,
+        accounts: Vec::new(),
         signer: Some(signer),
         network,
         rpc: Some(rpc),

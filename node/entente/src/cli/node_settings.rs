@@ -1,16 +1,17 @@
 //! From the configuration tree to what a node starts with: files are read, keys are opened.
 
-use super::genesis::read_genesis;
+use super::{genesis::read_genesis, private_settings};
 use crate::{
     keystore,
     logging::LogFormat,
+    private_node::PrivateSettings,
     secret_file,
     settings::{NetworkSettings, NodeSettings},
 };
 use alloy_primitives::B256;
 use anyhow::{Context, bail};
 use entente_chain::{genesis::Genesis, limits::REORGANISATION_BLOCKS_MAX, signer::SealSigner};
-use entente_config::{NodeConfig, Overrides, P2pConfig, PoolConfig, RpcConfig, ValidatorConfig};
+use entente_config::{NodeConfig, Overrides, P2pConfig, PoolConfig, ValidatorConfig};
 use entente_p2p::{NodeKey, PeerAddress};
 use entente_pool::PoolLimits;
 use entente_rpc::{Namespace, RpcConfig as ServerConfig, RpcLimits};
@@ -44,6 +45,11 @@ pub(super) fn from_config(config: &NodeConfig) -> anyhow::Result<NodeSettings> {
     };
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("cannot create {}", config.data_dir.display()))?;
+    let private = private_settings::private(&config.privacy)?;
+    let rpc = config.rpc.enabled.then(|| rpc(config, private.as_ref())).transpose()?;
+    if private.is_some() && !genesis.spec.is_quorum {
+        bail!("privacy.key_folder: the genesis has no private transactions (config.isQuorum)");
+    }
     Ok(NodeSettings {
         genesis,
         genesis_json,
@@ -51,7 +57,9 @@ pub(super) fn from_config(config: &NodeConfig) -> anyhow::Result<NodeSettings> {
         storage,
         signer,
         network: network(&config.p2p, &config.data_dir)?,
-        rpc: config.rpc.enabled.then(|| rpc(&config.rpc)).transpose()?,
+        rpc,
+        private,
+        accounts: private_settings::accounts(&config.accounts)?,
         pool: pool(&config.pool),
         vanity: vanity(&config.block.vanity)?,
         metrics: PrometheusBuilder::new().install_recorder()?,
@@ -128,7 +136,8 @@ fn shared_key(path: &Path) -> anyhow::Result<[u8; 32]> {
     Ok(key)
 }
 
-fn rpc(config: &RpcConfig) -> anyhow::Result<ServerConfig> {
+fn rpc(node: &NodeConfig, private: Option<&PrivateSettings>) -> anyhow::Result<ServerConfig> {
+    let config = &node.rpc;
     let namespaces = config
         .namespaces
         .iter()
@@ -146,6 +155,8 @@ fn rpc(config: &RpcConfig) -> anyhow::Result<ServerConfig> {
         cors_origins: config.cors.clone(),
         namespaces,
         allow_unprotected_transactions: config.allow_unprotected_transactions,
+        private_states: private_settings::access(private),
+        privacy_markers: node.privacy.markers,
         limits: RpcLimits {
             request_bytes: limits.request_bytes,
             response_bytes: limits.response_bytes,

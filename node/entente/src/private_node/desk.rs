@@ -2,9 +2,8 @@
 
 use super::{agreement::Agreements, stall::PayloadStall};
 use crate::clock::Clock;
-use entente_chain::private::{
-    PayloadHash, PrivatePayload, PrivateStateId, RecipientKey,
-};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use entente_chain::private::{PayloadHash, PrivatePayload, PrivateStateId, RecipientKey};
 use entente_ledger::Residents;
 use entente_p2p::{Channel, NetworkHandle};
 use entente_privacy::{
@@ -116,13 +115,13 @@ impl PrivateDesk {
             Ok::<_, PrivacyError>(waiting)
         });
         let stopping = || Rejected("the node is shutting down".to_owned());
-        let waiting = begun.await.map_err(|_| stopping())?.map_err(rejected)?;
+        let waiting = begun.await.map_err(|_| stopping())?.map_err(|error| rejected(&error))?;
         let outcome = waiting.await.map_err(|_| stopping())?;
         outcome.map_err(|error| Rejected(error.to_string()))
     }
 }
 
-pub(crate) fn rejected(error: PrivacyError) -> Rejected {
+pub(crate) fn rejected(error: &PrivacyError) -> Rejected {
     Rejected(error.to_string())
 }
 
@@ -136,7 +135,7 @@ pub(crate) fn if_held<T>(result: Result<T, PrivacyError>) -> Result<Option<T>, R
     match result {
         Ok(held) => Ok(Some(held)),
         Err(PrivacyError::Unknown(_) | PrivacyError::Erased(_)) => Ok(None),
-        Err(error) => Err(rejected(error)),
+        Err(error) => Err(rejected(&error)),
     }
 }
 
@@ -161,7 +160,7 @@ impl PrivateBackend for DeskHandle {
 
     fn store(&self, payload: StoredPayload) -> Result<PayloadHash, Rejected> {
         let StoredPayload { plain, sender } = payload;
-        self.0.privacy.store_raw(&plain, Some(sender)).map_err(rejected)
+        self.0.privacy.store_raw(&plain, Some(sender)).map_err(|error| rejected(&error))
     }
 
     fn stored(&self, hash: PayloadHash) -> Result<Option<StoredPayload>, Rejected> {
@@ -199,14 +198,17 @@ impl PrivateBackend for DeskHandle {
         let cipher = encrypted.get("cipherText").and_then(Value::as_str).ok_or_else(|| {
             Rejected("cipherText: missing, base64 as /encodedpayload/create gave it".to_owned())
         })?;
-        self.0.privacy.open_encoded(cipher).map_err(rejected)
+        let cipher = STANDARD
+            .decode(cipher)
+            .map_err(|cause| Rejected(format!("cipherText: not base64: {cause}")))?;
+        self.0.privacy.open_encoded(&cipher).map_err(|error| rejected(&error))
     }
 
     fn status(&self, id: &PrivateStateId) -> Result<Value, Rejected> {
         let told = self.0.privacy.directory().into_iter();
-        let nodes: Vec<_> = told.map(|(node, keys)| {
-            json!({ "node": node.to_string(), "keys": texts(&keys) })
-        }).collect();
+        let nodes: Vec<_> = told
+            .map(|(node, keys)| json!({ "node": node.to_string(), "keys": texts(&keys) }))
+            .collect();
         let keys: Vec<_> =
             self.keys().into_iter().filter(|key| self.state_of(*key) == *id).collect();
         let recovering = self.0.privacy.recovering_until();

@@ -133,7 +133,9 @@ async fn watch_recovery(ports: ExchangePorts) {
         let (now, head) = (desk.now(), reader.head().header.number);
         let connected = desk.network.peers();
         since.retain(|node, _| connected.iter().any(|peer| peer.node == *node));
-        connected.iter().for_each(|peer| drop(since.entry(peer.node).or_insert(now)));
+        for peer in connected.iter() {
+            since.entry(peer.node).or_insert(now);
+        }
         let known: BTreeSet<_> =
             desk.privacy.directory().into_iter().map(|(node, _)| node).collect();
         let silent = |node: &NodeId| {

@@ -2,20 +2,21 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     time::Duration,
 };
 
 /// How often a waiting block is tried again.
-pub(crate) const RETRY: Duration = Duration::from_millis(500);
+const RETRY: Duration = Duration::from_millis(200);
 
 /// Shared by the chain thread, which waits, and those who tell of it.
 #[derive(Debug, Default)]
 pub(crate) struct PayloadStall {
     reason: Mutex<Option<String>>,
     stopping: AtomicBool,
+    stopped: Condvar,
 }
 
 impl PayloadStall {
@@ -39,6 +40,14 @@ impl PayloadStall {
         }
     }
 
+    /// Waits until it is worth trying again, or until the node stops.
+    pub(crate) fn pause(&self) {
+        let current = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.stops() {
+            drop(self.stopped.wait_timeout(current, RETRY));
+        }
+    }
+
     /// What waits, in words.
     pub(crate) fn reason(&self) -> Option<String> {
         self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -47,6 +56,7 @@ impl PayloadStall {
     /// The node stops: nothing waits any longer.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, SeqCst);
+        self.stopped.notify_all();
     }
 
     /// Whether the node stops.

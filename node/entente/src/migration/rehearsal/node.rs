@@ -7,8 +7,7 @@ use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
 use anyhow::Context;
 use entente_chain::{
     BlockNumber, ChainSpec, EnvironmentId, RecoveredBlock, RecoveredTransaction, StateReader,
-    signer::SealSigner,
-    transaction::Signing,
+    signer::SealSigner, transaction::Signing,
 };
 use entente_consensus::{
     Action, BuildAttributes, ChainPosition, Input, Now, Replica, Step, Verdict,

@@ -172,7 +172,8 @@ impl World {
                 let gate = Gate { environment, head: node.position.head.number, validators };
                 let recover = |envelopes: Vec<_>| {
                     let each = envelopes.into_iter().map(|envelope| {
-                        let recovered = RecoveredTransaction::recover(envelope, signing).map(Arc::new);
+                        let recovered =
+                            RecoveredTransaction::recover(envelope, signing).map(Arc::new);
                         recovered.map_err(|error| error.to_string())
                     });
                     each.collect()
