@@ -137,9 +137,11 @@ async fn a_head_is_announced() {
     let hash = B256::repeat_byte(9);
     two.handle.set_head(12, hash, 1_700_000_000);
     loop {
-        if let entente_p2p::NetworkEvent::PeerHead { node, number, hash: told } = one.event().await
+        // The head before may be told once more as a sign of life.
+        if let entente_p2p::NetworkEvent::PeerHead { node, number: 12, hash: told } =
+            one.event().await
         {
-            assert_eq!((node, number, told), (two.id(), 12, hash));
+            assert_eq!((node, told), (two.id(), hash));
             break;
         }
     }

@@ -7,4 +7,5 @@ mod disk;
 mod enclave;
 mod local;
 mod network;
+mod store;
 mod world;
