@@ -220,6 +220,12 @@ impl Sync {
         self.peers.best_claim()
     }
 
+    /// Blocks that wait for import.
+    #[must_use]
+    pub fn blocks(&self) -> usize {
+        self.pipeline.blocks()
+    }
+
     fn advance(&mut self, now: Now, out: &mut Step) {
         self.expire(now, out);
         let Some(head) = self.head.clone() else { return };

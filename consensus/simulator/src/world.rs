@@ -28,6 +28,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
+pub(crate) use stores::LOGS_OF;
 
 /// Events that a failure shows.
 const EVENTS_SHOWN: usize = 40;
@@ -54,6 +55,8 @@ pub(crate) struct Node {
     /// Newest head that was durable when the process died.
     durable_head: u64,
     wiped: bool,
+    /// The machine stays without power until then.
+    down_until: u64,
 }
 
 /// See the module.
@@ -127,6 +130,7 @@ impl World {
                 busy_until: 0,
                 durable_head: 0,
                 wiped: false,
+                down_until: 0,
             });
         }
         let liars = nodes.iter().filter(|node| node.behaviour.is_some());
@@ -171,6 +175,7 @@ impl World {
             let calm = self.random.below(5_000);
             self.run(calm);
         }
+        self.lose_quorum();
         self.heal();
         self.check_end();
     }

@@ -67,6 +67,11 @@ impl Tree {
         self.nodes.get(&self.head).expect("the head")
     }
 
+    /// Blocks in it.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     pub(super) fn get(&self, hash: B256) -> Option<&Node> {
         self.nodes.get(&hash)
     }

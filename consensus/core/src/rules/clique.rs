@@ -8,6 +8,7 @@ use super::{
     istanbul::vote,
     with_parent::{base_fee_follows, gas_limit_moves_within_bound, timestamp_not_before},
 };
+use crate::sabotage::{Bug, is_on};
 use alloy_primitives::{Address, B256, U256, keccak256};
 use entente_chain::{
     BlockNumber, ChainSpec, Header, SealedHeader, ValidatorSet,
@@ -41,6 +42,9 @@ pub fn clique_in_turn(signers: &ValidatorSet, number: BlockNumber) -> Address {
 /// The first height at which a signer may seal again, as far as the blocks in the tally say.
 #[must_use]
 pub fn clique_sealed_until(tally: &VoteTally, signer: Address) -> Option<BlockNumber> {
+    if is_on(Bug::SigningLimit) {
+        return None;
+    }
     let limit = tally.validators().len() as u64 / 2 + 1;
     let sealed = tally.recent_signers().iter().filter(|recent| recent.signer == signer);
     sealed.map(|recent| recent.block.saturating_add(limit)).max()

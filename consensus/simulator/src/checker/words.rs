@@ -1,4 +1,4 @@
-//! S6, R6: over all its lives, an honest node never says two things about one matter.
+//! S6, R2, R6: over all its lives, an honest node never says two things about one matter.
 
 use super::{Finding, blocks::clique_signer, finding};
 use crate::Coverage;
@@ -7,7 +7,7 @@ use entente_chain::{BlockNumber, Header};
 use entente_consensus::{
     Message,
     ibft::{self, Kind},
-    raft::Body,
+    raft::{self, Body},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,14 +44,13 @@ impl Words {
     pub(super) fn said(
         &mut self,
         message: &Message,
+        to: Option<Address>,
         liars: &BTreeSet<Address>,
         coverage: &mut Coverage,
     ) -> Result<(), Finding> {
         match message {
             Message::Ibft(message) => self.ibft(message, liars, coverage),
-            Message::Raft(message) => {
-                self.raft(message.author, message.term, &message.body, coverage)
-            }
+            Message::Raft(message) => self.raft(message, to, coverage),
             Message::Clique(message) => self.clique(&message.block.header),
         }
     }
@@ -93,11 +92,11 @@ impl Words {
 
     fn raft(
         &mut self,
-        author: Address,
-        term: u64,
-        body: &Body,
+        message: &raft::Message,
+        to: Option<Address>,
         coverage: &mut Coverage,
     ) -> Result<(), Finding> {
+        let raft::Message { author, term, ref body, .. } = *message;
         let known = self.terms.entry(author).or_insert(term);
         if term < *known && !self.amnesiacs.contains(&author) {
             return finding("R6", format!("{author} is in term {term} and was in {known}"));
@@ -105,6 +104,9 @@ impl Words {
         *known = term.max(*known);
         match body {
             Body::AskVote { proposed, trial: false, .. } => self.vote(author, *proposed, author),
+            Body::Vote { proposed, granted: true, trial: false } => {
+                to.map_or(Ok(()), |candidate| self.vote(author, *proposed, candidate))
+            }
             Body::Append { block: Some(block), .. } => {
                 let height = block.header.number;
                 let before = self.heights.insert(height, term);
@@ -117,7 +119,7 @@ impl Words {
                     true => Ok(()),
                     false => {
                         let what = format!("two blocks at {height} in term {term}");
-                        finding("R3", what)
+                        finding("R2", what)
                     }
                 }
             }

@@ -50,6 +50,25 @@ impl World {
         processes.map(|process| process.ledger.head().header.number).collect()
     }
 
+    /// For long, one voter too few for a quorum is up (besu#7642).
+    pub(super) fn lose_quorum(&mut self) {
+        if self.scenario.outage_ms == 0 {
+            return;
+        }
+        self.coverage.saw("quorum lost for minutes");
+        let until = self.time + self.scenario.outage_ms;
+        let voters = self.scenario.validators;
+        let quorum = match self.scenario.engine {
+            Engine::Ibft | Engine::Switch => (2 * voters).div_ceil(3),
+            Engine::Raft | Engine::Clique => voters / 2 + 1,
+        };
+        for node in 0..=voters - quorum {
+            self.crash(node);
+            self.nodes[node].down_until = until;
+        }
+        self.run(self.scenario.outage_ms);
+    }
+
     /// Stops all faults and waits for progress.
     pub(super) fn heal(&mut self) {
         self.healed = true;
@@ -95,7 +114,16 @@ impl World {
                 })
                 .collect();
             let bound = self.bound();
-            self.fail("L1", format!("height {target} not reached within {bound} ms: {phases:?}"));
+            let somebody = self.heads().iter().any(|head| *head >= target);
+            let checker = match somebody {
+                true => "L2",
+                false if self.scenario.outage_ms > 0 => "L3",
+                false => "L1",
+            };
+            self.fail(
+                checker,
+                format!("height {target} not reached within {bound} ms: {phases:?}"),
+            );
         }
         if self.scenario.switch.is_some() {
             self.coverage.saw("engine switched");
@@ -135,6 +163,7 @@ impl World {
         }
         for node in 0..self.nodes.len() {
             self.check_store(node);
+            self.check_served(node);
         }
         if self.clients.acknowledged.is_empty() {
             self.coverage.saw("nothing acknowledged");

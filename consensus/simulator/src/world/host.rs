@@ -1,11 +1,12 @@
 //! What a node's threads do: feed the engine, make its records durable, carry its actions out.
 
 use super::{Event, World, index_of};
-use crate::scenario::{Profile, Sabotage};
+use crate::scenario::{Profile, START_UNIX, Sabotage};
 use alloy_primitives::Bytes;
 use entente_chain::{BlockNumber, RecoveredBlock, spec::EngineKind};
 use entente_consensus::{
     Action, BuildAttributes, FetchId, ImportId, Input, Message, Recipients, Record, Verdict,
+    engine::Evidence, raft::Body,
 };
 use entente_ledger::{CommittedBlock, LedgerError};
 use std::time::Duration;
@@ -63,6 +64,15 @@ impl World {
         if committed && process.log.forget(RECORDS_KEPT).is_err() {
             return self.die(node);
         }
+        if self.nodes[node].behaviour.is_none() {
+            // Written down it binds its author, whether anybody hears of it or not.
+            let messages = actions.iter().filter_map(|action| match action {
+                Action::Send { message, .. } => Some(message),
+                _ => None,
+            });
+            messages.for_each(|message| self.checker.heard(message));
+        }
+        let Some(process) = &self.nodes[node].process else { return };
         let status = process.status(now);
         let next = process.replica.next_deadline();
         // Where it hurts most: what binds us is on the disk, and nobody has heard of it.
@@ -143,7 +153,18 @@ impl World {
                 }
             }
             Action::Penalize { node: peer, reason } => self.penalized(node, index_of(peer), reason),
-            Action::Report(_) => self.coverage.saw("evidence"),
+            Action::Report(evidence) => self.reported(node, &evidence),
+        }
+    }
+
+    fn reported(&mut self, node: usize, evidence: &Evidence) {
+        self.coverage.saw("evidence");
+        if evidence.what == "sealed two blocks on one parent" {
+            self.coverage.saw("evidence of two seals");
+        }
+        if self.nodes[node].behaviour.is_none() && self.scenario.sabotage.is_none() {
+            let finding = self.checker.blames(evidence);
+            self.judge(finding);
         }
     }
 
@@ -162,10 +183,22 @@ impl World {
         if let Some(behaviour) = self.nodes[node].behaviour {
             return self.lie(node, behaviour, to, message, &frame);
         }
-        let finding = self.checker.said(message, &mut self.coverage);
+        let to_whom = match to {
+            Recipients::Node(peer) => {
+                self.nodes.get(index_of(*peer)).map(|peer| peer.key.address())
+            }
+            Recipients::Everyone => None,
+        };
+        let finding = self.checker.said(message, to_whom, &mut self.coverage);
         self.judge(finding);
         self.remember(&frame);
         self.hand_over(node, to, &frame, 0);
+        if self.scenario.sabotage == Some(Sabotage::SpeculativeMinting)
+            && let Message::Raft(message) = message
+            && let Body::Append { block: Some(block), .. } = &message.body
+        {
+            self.adopt(node, block.clone());
+        }
     }
 
     pub(super) fn hand_over(&mut self, node: usize, to: &Recipients, frame: &Bytes, extra: u64) {
@@ -322,13 +355,17 @@ impl World {
 
     /// `told`: the engine hears of it, which it does of the last block of a change of branches.
     fn commit(&mut self, node: usize, committed: CommittedBlock, told: bool) {
-        let CommittedBlock { block, position, .. } = committed;
         self.follow_nonce(node);
         if self.nodes[node].behaviour.is_none() {
-            let finding = self.checker.committed(node, &block, &position, &mut self.coverage);
+            let unix = (START_UNIX + self.time) / 1000;
+            let number = committed.block.header.number;
+            let finding = self.checker.committed(node, &committed, unix, &mut self.coverage);
+            self.judge(finding);
+            let finding = self.checker.head(node, number);
             self.judge(finding);
             self.acknowledge(node);
         }
+        let CommittedBlock { position, .. } = committed;
         if let Some(process) = &mut self.nodes[node].process {
             process.set_position(position.clone());
         }

@@ -97,6 +97,10 @@ impl World {
         if self.nodes[node].process.is_some() {
             return;
         }
+        if self.time < self.nodes[node].down_until {
+            let delay = self.nodes[node].down_until - self.time;
+            return self.at(delay, Event::Start { node });
+        }
         let (process, records) = match self.open(node) {
             Ok(opened) => opened,
             // A full disk; anything else is a database that does not open after a crash.
@@ -113,6 +117,7 @@ impl World {
             let what = format!("node {node} opens at {head}, it had committed {before}");
             return self.fail("O1", what);
         }
+        self.checker.begins_again(node, head);
         self.check_store(node);
         let ancestors = match process.ledger.ancestors() {
             Ok(ancestors) => ancestors,
@@ -126,6 +131,7 @@ impl World {
         state.wake = None;
         let wiped = std::mem::take(&mut state.wiped);
         state.process = Some(process);
+        self.check_served(node);
         self.follow_nonce(node);
         let records = match self.scenario.sabotage {
             Some(Sabotage::NoPersistence) => Vec::new(),
