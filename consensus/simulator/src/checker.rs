@@ -202,6 +202,9 @@ impl Checker {
             coverage.saw("round above 2");
         }
         Limits::held(status)?;
+        if status.engine == "ibft" && self.spec.rules_at(status.height).quorum_two_thirds {
+            Limits::quorums_meet(status)?;
+        }
         if status.role == "blank" {
             coverage.saw("voter without memory");
         }

@@ -158,7 +158,7 @@ impl Scenario {
             weather: Weather::draw(&mut random),
             switch,
             epoch: random.pick(&[30_000, 30_000, 8, 5], 30_000),
-            outage_ms: if random.percent(6) { 300_000 + random.below(600_000) } else { 0 },
+            outage_ms: if random.percent(2) { 180_000 + random.below(420_000) } else { 0 },
             uncapped: false,
             sabotage: None,
         }

@@ -2,11 +2,13 @@
 
 mod disturbance;
 mod events;
+mod going_on;
 mod healing;
 mod host;
 mod lies;
 mod network;
 mod process;
+mod step;
 mod stores;
 
 use crate::{
@@ -20,7 +22,7 @@ use crate::{
 };
 use alloy_primitives::Bytes;
 use entente_chain::{NodeId, genesis::Genesis, signer::SealSigner};
-use entente_consensus::Now;
+use entente_consensus::{Action, Now};
 use events::Event;
 use network::Network;
 use process::Process;
@@ -57,6 +59,16 @@ pub(crate) struct Node {
     wiped: bool,
     /// The machine stays without power until then.
     down_until: u64,
+    /// Writes take long until then.
+    slow_until: u64,
+    /// A write that is under way: what waits for it.
+    writing: Option<Writing>,
+}
+
+/// What waits for a slow write.
+struct Writing {
+    until: u64,
+    actions: Vec<Action>,
 }
 
 /// See the module.
@@ -131,6 +143,8 @@ impl World {
                 durable_head: 0,
                 wiped: false,
                 down_until: 0,
+                slow_until: 0,
+                writing: None,
             });
         }
         let liars = nodes.iter().filter(|node| node.behaviour.is_some());
@@ -163,13 +177,7 @@ impl World {
 
     /// Bad weather, then healing.
     pub(crate) fn live(&mut self) {
-        for node in 0..self.nodes.len() {
-            let delay = self.random.below(400);
-            self.at(delay, Event::Start { node });
-        }
-        self.at(500, Event::Client);
-        self.at(1000, Event::Gossip);
-        self.run(3_000);
+        self.begin();
         for _ in 0..self.scenario.disturbances {
             self.disturb();
             let calm = self.random.below(5_000);
@@ -177,7 +185,18 @@ impl World {
         }
         self.lose_quorum();
         self.heal();
+        self.go_on();
         self.check_end();
+    }
+
+    fn begin(&mut self) {
+        for node in 0..self.nodes.len() {
+            let delay = self.random.below(400);
+            self.at(delay, Event::Start { node });
+        }
+        self.at(500, Event::Client);
+        self.at(1000, Event::Gossip);
+        self.run(3_000);
     }
 
     pub(crate) const fn now(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! S8: what a node keeps of what others sent stays within limits, and nobody moves it far.
+//! S8, B1: what a node keeps of what others sent stays within limits, and nobody moves it far.
 
 use super::{Finding, finding};
 use alloy_primitives::Address;
@@ -40,6 +40,16 @@ impl Limits {
         }
     }
 
+    /// B1: any two quorums of a node share an honest validator (celo-blockchain#117).
+    pub(super) fn quorums_meet(status: &EngineStatus) -> Result<(), Finding> {
+        let (all, quorum) = (status.validators.len(), status.quorum);
+        let faults = all.saturating_sub(1) / 3;
+        match all == 0 || 2 * quorum > all + faults {
+            true => Ok(()),
+            false => finding("B1", format!("two quorums of {quorum} among {all} may be strangers")),
+        }
+    }
+
     /// An honest validator names a round.
     pub(super) fn said(&mut self, author: Address, view: ibft::View) -> Result<(), Finding> {
         let highest = self.rounds.entry(view.height).or_insert(0);
@@ -57,7 +67,7 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use entente_consensus::engine::Held;
+    use entente_consensus::engine::{Held, ValidatorStatus};
 
     #[test]
     fn a_node_that_keeps_too_much_is_found() {
@@ -75,5 +85,21 @@ mod tests {
         let mut say = |round| limits.said(Address::ZERO, ibft::View { height: 3, round }).is_ok();
         assert!(say(1) && say(4_000) && say(8_000));
         assert!(!say(1 << 30));
+    }
+
+    #[test]
+    fn quorums_that_may_miss_each_other_are_found() {
+        let seen = ValidatorStatus {
+            address: Address::ZERO,
+            reachable: true,
+            last_seen: None,
+            since_seen: None,
+            clock_offset: None,
+        };
+        let mut status = EngineStatus { validators: vec![seen; 6], ..EngineStatus::default() };
+        status.quorum = 3;
+        assert!(Limits::quorums_meet(&status).is_err(), "2F+1 of six");
+        status.quorum = 4;
+        assert!(Limits::quorums_meet(&status).is_ok());
     }
 }

@@ -28,6 +28,8 @@ pub(super) enum Event {
     Gossip,
     /// A disk has room again.
     Room { node: usize },
+    /// A slow write is done.
+    Written { node: usize, life: u64 },
 }
 
 impl Event {
@@ -58,6 +60,7 @@ impl Event {
                 format!("node {node} pools {}", transaction.slot().1)
             }
             Self::Gossip => "pools gossip".to_owned(),
+            Self::Written { node, .. } => format!("node {node} has written"),
             Self::Room { node } => format!("node {node} has room on its disk"),
         }
     }
@@ -86,6 +89,11 @@ impl World {
             Event::Client => self.client_sends(),
             Event::Transaction { node, transaction } => self.pool(node, transaction),
             Event::Gossip => self.gossip(),
+            Event::Written { node, life } => {
+                if self.lives(node, life) {
+                    self.written(node);
+                }
+            }
             Event::Room { node } => {
                 self.nodes[node].disk.set_full(false);
             }

@@ -160,6 +160,7 @@ impl World {
         let state = &mut self.nodes[node];
         state.durable_head = head;
         state.connected.clear();
+        state.writing = None;
         let kept = self.random.index(state.disk.unsynced() + 1);
         let state = &mut self.nodes[node];
         state.disk.lose_power(kept);
