@@ -52,6 +52,15 @@ impl Tree {
         tree
     }
 
+    /// Reads who sealed the blocks that it began with: with EIP-3436 a restarted node must weigh its
+    /// own branch as all others do.
+    pub(super) fn with_signers(mut self, rules: &HeaderRules) -> Self {
+        for node in self.nodes.values_mut() {
+            node.signer = rules.author(&node.position.head).unwrap_or_default();
+        }
+        self
+    }
+
     fn insert(&mut self, position: ChainPosition, signer: Address, block: Option<RecoveredBlock>) {
         let hash = position.head.hash();
         let bytes = block.as_ref().map_or(0, |block| {

@@ -1,0 +1,65 @@
+//! One test for each bug of Clique, and of leaving it, that seeds of the simulator found.
+
+use crate::clique_bench::{Bench, changes, said};
+use entente_chain::{spec::EngineKind, transition::Transition};
+
+/// Seed 2: the deadline of a signer out of turn moved along with the clock, and never came.
+#[test]
+fn a_signer_out_of_turn_seals_however_often_it_is_woken() {
+    let mut bench = Bench::new(3, false, Vec::new());
+    let genesis = bench.genesis.clone();
+    bench.start(&genesis);
+    // Signer 1 is in turn for block 1, and away. The period, the first chance, and the draw.
+    let actions = bench.wait_for_seal(1_000 + 300 + 1_000 + 100).expect("a seal out of turn");
+    assert_eq!(said(&actions).len(), 1);
+    assert!(bench.now > 1_000 + 300, "not before the one in turn had its chance");
+}
+
+/// Seed 127: a lone signer died between writing its seal down and saying it. Another block of that
+/// weight would be a second word, so it was silent for ever.
+#[test]
+fn a_seal_that_nobody_heard_of_is_said_again_after_a_restart() {
+    let mut bench = Bench::new(1, false, Vec::new());
+    let genesis = bench.genesis.clone();
+    bench.start(&genesis);
+    let actions = bench.wait_for_seal(5_000).expect("a seal");
+    let first = said(&actions);
+    assert_eq!(first.len(), 1);
+    let again = bench.start(&genesis);
+    assert_eq!(said(&again), first, "the same block, and no other");
+    assert!(said(&bench.start(&bench.after(&genesis, &first[0]))).is_empty(), "it is the head");
+}
+
+/// Switch seed 18: nodes that stand on different last blocks of Clique never meet under the next
+/// engine, which cannot leave a block again.
+#[test]
+fn clique_settles_its_last_blocks_while_the_next_engine_begins() {
+    let change = Transition { block: 2, engine: Some(EngineKind::Qbft), ..Transition::default() };
+    let mut bench = Bench::new(3, false, vec![change]);
+    let genesis = bench.genesis.clone();
+    let (light, heavy) = (bench.block(&genesis, 0), bench.block(&genesis, 1));
+    let ours = bench.after(&genesis, &light);
+    bench.start(&ours);
+    assert_eq!(changes(&bench.deliver(&heavy)), [(0, heavy.hash())]);
+    // Its turn is over all the same: the next block is not Clique's.
+    assert!(bench.wait_for_seal(10_000).is_none_or(|actions| said(&actions).is_empty()));
+}
+
+/// Switch seed 112, go-ethereum#18402: with EIP-3436 one of two branches of equal weight is better,
+/// on whichever a node stands, restarted or not (a restart forgot who had sealed its head, and weighed
+/// its own branch otherwise than others did); without it each node stays where it is.
+#[test]
+fn of_two_branches_of_equal_weight_one_wins_with_eip_3436() {
+    for eip3436 in [true, false] {
+        let mut bench = Bench::new(4, eip3436, Vec::new());
+        let genesis = bench.genesis.clone();
+        let branches = [bench.block(&genesis, 2), bench.block(&genesis, 3)];
+        let heads = branches.clone().map(|block| bench.after(&genesis, &block));
+        assert_eq!(heads[0].total_difficulty, heads[1].total_difficulty);
+        let left = [(0, 1), (1, 0)].into_iter().filter(|(own, other)| {
+            bench.start(&heads[*own]);
+            !changes(&bench.deliver(&branches[*other])).is_empty()
+        });
+        assert_eq!(left.count(), usize::from(eip3436), "EIP-3436: {eip3436}");
+    }
+}
