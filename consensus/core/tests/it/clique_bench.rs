@@ -16,7 +16,8 @@ use entente_chain::{
     transition::Transition,
 };
 use entente_consensus::{
-    Action, BuildAttributes, ChainPosition, Engine, Input, Message, Now, Record, Step, clique,
+    Action, BuildAttributes, ChainPosition, Engine, ImportId, Input, Message, Now, Record, Step,
+    clique,
     message::{Gate, admit},
     rules::{HeaderRules, clique_digest, clique_in_turn, next_header, rules_for},
     schedule::{EngineSettings, Schedule},
@@ -36,6 +37,8 @@ pub(crate) struct Bench {
     engine: Box<dyn Engine>,
     /// What a block that the engine asked for lies on.
     head: ChainPosition,
+    /// What the engine waits for.
+    importing: Option<ImportId>,
 }
 
 impl Bench {
@@ -76,14 +79,14 @@ impl Bench {
         };
         let engine = engine(&spec, &keys[count - 1]);
         let head = genesis.clone();
-        Self { keys, genesis, now: 0, log: Vec::new(), rules, engine, head }
+        Self { keys, genesis, now: 0, log: Vec::new(), rules, engine, head, importing: None }
     }
 
     /// The process starts on a head, with its own records.
     pub(crate) fn start(&mut self, head: &ChainPosition) -> Vec<Action> {
         let own = self.keys.last().expect("a signer");
         self.engine = engine(self.rules.spec(), own);
-        self.head = head.clone();
+        (self.head, self.importing) = (head.clone(), None);
         let ancestors = if head.head.number > 0 { vec![self.genesis.clone()] } else { Vec::new() };
         let (position, records) = (head.clone(), self.log.clone());
         self.step(Input::Recovered { position, ancestors, records })
@@ -103,6 +106,17 @@ impl Bench {
             |action| actions.push(action),
         );
         assert!(written.is_ok());
+        self.importing = actions.iter().find_map(importing).or(self.importing);
+        actions
+    }
+
+    /// The host made a block of the tree canonical.
+    pub(crate) fn commit(&mut self, head: &ChainPosition) -> Vec<Action> {
+        self.head = head.clone();
+        let mut actions = self.step(Input::Committed(head.clone()));
+        if let Some(request) = self.importing.take() {
+            actions.extend(self.step(Input::Imported { request, result: Ok(()) }));
+        }
         actions
     }
 
@@ -175,6 +189,13 @@ impl Bench {
 fn engine(spec: &Arc<ChainSpec>, key: &SealSigner) -> Box<dyn Engine> {
     let settings = EngineSettings { environment: ENVIRONMENT, vanity: B256::ZERO, seed: 5 };
     Box::new(Schedule::new(Arc::clone(spec), Some(key.clone()), settings))
+}
+
+fn importing(action: &Action) -> Option<ImportId> {
+    match action {
+        Action::Import { request, .. } | Action::Reorganize { request, .. } => Some(*request),
+        _ => None,
+    }
 }
 
 /// Blocks that an engine told others of.

@@ -45,6 +45,29 @@ fn clique_settles_its_last_blocks_while_the_next_engine_begins() {
     assert!(bench.wait_for_seal(10_000).is_none_or(|actions| said(&actions).is_empty()));
 }
 
+/// A shorter branch of the same weight is better (EIP-225 as geth has it), and with it Clique makes the
+/// next block again. A new engine there knew no other branch and could never leave its own.
+#[test]
+fn clique_that_comes_back_to_duty_still_knows_all_branches() {
+    let change = Transition { block: 3, engine: Some(EngineKind::Qbft), ..Transition::default() };
+    let mut bench = Bench::new(3, false, vec![change]);
+    let genesis = bench.genesis.clone();
+    let light = bench.block(&genesis, 0);
+    let below = bench.after(&genesis, &light);
+    let last = bench.block(&below, 1);
+    let (short, heavy) = (bench.block(&genesis, 1), bench.block(&below, 2));
+    bench.start(&genesis);
+    bench.deliver(&light);
+    bench.commit(&below);
+    bench.deliver(&last);
+    let head = bench.after(&below, &last);
+    bench.commit(&head);
+    assert_eq!(changes(&bench.deliver(&short)), [(0, short.hash())], "QBFT is on duty");
+    let head = bench.after(&genesis, &short);
+    bench.commit(&head);
+    assert_eq!(changes(&bench.deliver(&heavy)), [(0, heavy.hash())], "Clique is again");
+}
+
 /// Switch seed 112, go-ethereum#18402: with EIP-3436 one of two branches of equal weight is better,
 /// on whichever a node stands, restarted or not (a restart forgot who had sealed its head, and weighed
 /// its own branch otherwise than others did); without it each node stays where it is.
