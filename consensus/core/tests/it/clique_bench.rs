@@ -9,7 +9,7 @@ use alloy_consensus::constants::EMPTY_ROOT_HASH;
 use alloy_primitives::{Address, B256, U256};
 use entente_chain::{
     BlockBody, ChainSpec, Header, RecoveredBlock, SealedHeader,
-    extra_data::clique::CliqueExtra,
+    extra_data::{clique::CliqueExtra, qbft::QbftExtra},
     fork::{Fork, ForkSchedule},
     signer::SealSigner,
     spec::{BaseFeeMode, BlockRules, EngineKind},
@@ -18,6 +18,7 @@ use entente_chain::{
 use entente_consensus::{
     Action, BuildAttributes, ChainPosition, Engine, ImportId, Input, Message, Now, Record, Step,
     clique,
+    ibft::{self, Proposal, ProposalPayload, Signed, View},
     message::{Gate, admit},
     rules::{HeaderRules, clique_digest, clique_in_turn, next_header, rules_for},
     schedule::{EngineSettings, Schedule},
@@ -174,10 +175,38 @@ impl Bench {
         position_after(&self.rules, parent, &block.header)
     }
 
+    /// A block of the next engine in its first round, and its proposal.
+    pub(crate) fn proposal(&self, signer: usize) -> (RecoveredBlock, Message) {
+        let number = self.head.head.number + 1;
+        let validators = self.head.next.addresses().to_vec();
+        let attributes = BuildAttributes {
+            parent: self.head.head.hash(),
+            number,
+            timestamp: self.head.head.timestamp + PERIOD,
+            beneficiary: self.keys[signer].address(),
+            extra_data: QbftExtra { validators, ..QbftExtra::default() }.encode(),
+            nonce: 0,
+            difficulty: U256::ONE,
+            time_limit: Duration::ZERO,
+        };
+        let block = self.unsealed(&self.head, &attributes);
+        let payload =
+            ProposalPayload { view: View { height: number, round: 0 }, digest: block.hash() };
+        let signed = Signed::sign(payload, ENVIRONMENT, &self.keys[signer]);
+        let (round_changes, prepares) = (Vec::new(), Vec::new());
+        let proposal = Proposal { signed, block: block.clone(), round_changes, prepares };
+        (block, Message::Ibft(ibft::Message::Proposal(Box::new(proposal))))
+    }
+
     /// A block comes from a peer.
     pub(crate) fn deliver(&mut self, block: &RecoveredBlock) -> Vec<Action> {
         let message = clique::Message { environment: ENVIRONMENT, block: block.clone() };
-        let frame = Message::Clique(Box::new(message)).encode();
+        self.hear(&Message::Clique(Box::new(message)))
+    }
+
+    /// A message comes from a peer.
+    pub(crate) fn hear(&mut self, message: &Message) -> Vec<Action> {
+        let frame = message.encode();
         let (head, validators) = (self.head.head.number, &self.head.next);
         let gate = Gate { environment: ENVIRONMENT, head, validators };
         let message = admit(&frame, &gate, &|envelopes| Ok(recovered(envelopes)));

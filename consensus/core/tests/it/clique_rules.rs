@@ -1,7 +1,15 @@
 //! One test for each bug of Clique, and of leaving it, that seeds of the simulator found.
 
-use crate::clique_bench::{Bench, changes, said};
+use crate::{
+    clique_bench::{Bench, changes, said},
+    ibft_bench::{executes, sent},
+};
 use entente_chain::{spec::EngineKind, transition::Transition};
+use entente_consensus::{Action, Input, Verdict, ibft::Kind};
+
+fn kinds(actions: &[Action]) -> Vec<Kind> {
+    sent(actions).iter().map(|message| message.kind()).collect()
+}
 
 /// Seed 2: the deadline of a signer out of turn moved along with the clock, and never came.
 #[test]
@@ -66,6 +74,35 @@ fn clique_that_comes_back_to_duty_still_knows_all_branches() {
     let head = bench.after(&genesis, &short);
     bench.commit(&head);
     assert_eq!(changes(&bench.deliver(&heavy)), [(0, heavy.hash())], "Clique is again");
+}
+
+/// What QBFT said before Clique went back binds it when it comes again: a new engine would vote for a
+/// second block in the same round, also where the process began under Clique.
+#[test]
+fn promises_outlive_a_way_back_over_a_switch() {
+    let change = Transition { block: 3, engine: Some(EngineKind::Qbft), ..Transition::default() };
+    for restarted in [false, true] {
+        let mut bench = Bench::new(3, false, vec![change.clone()]);
+        let genesis = bench.genesis.clone();
+        bench.start(&genesis);
+        let below = bench.after(&genesis, &bench.block(&genesis, 0));
+        bench.commit(&below);
+        bench.commit(&bench.after(&below, &bench.block(&below, 1)));
+        let said = bench.wait_for_seal(10_000).expect("we propose after signer 1");
+        assert_eq!(kinds(&said), [Kind::Proposal, Kind::Prepare]);
+        let short = bench.block(&genesis, 1);
+        bench.deliver(&short);
+        let below = bench.after(&genesis, &short);
+        bench.commit(&below);
+        if restarted {
+            bench.start(&below);
+        }
+        bench.commit(&bench.after(&below, &bench.block(&below, 0)));
+        let (block, proposal) = bench.proposal(1);
+        assert!(executes(&bench.hear(&proposal)));
+        let (block, verdict) = (block.hash(), Verdict::Valid);
+        assert!(kinds(&bench.step(Input::Executed { block, verdict })).is_empty());
+    }
 }
 
 /// Switch seed 112, go-ethereum#18402: with EIP-3436 one of two branches of equal weight is better,

@@ -39,6 +39,13 @@ impl World {
         let crash = self.draw_crash();
         let committed = matches!(input, Input::Committed(_));
         let Some(process) = &mut self.nodes[node].process else { return };
+        if let Input::Committed(position) = &input {
+            let (before, next) = (process.status(now).height, position.head.number + 1);
+            let engine = |number| self.genesis.spec.engine_at(number);
+            if next < before && engine(next) != engine(before) {
+                self.coverage.saw("back over a switch");
+            }
+        }
         process.replica.step(now, input, &mut process.step);
         if crash == Crash::BeforePersist && !process.step.is_empty() {
             self.coverage.saw("crash before persist");
