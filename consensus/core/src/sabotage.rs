@@ -13,6 +13,12 @@ pub enum Bug {
     /// IBFT: round timers start alone, and validators in later rounds are not followed (Besu
     /// without `isEarlyRoundChangeEnabled`, besu#7642).
     LonelyRounds,
+    /// IBFT: a commit without a quorum of prepares (sigp/anchor#549 took such for prepared).
+    Unprepared,
+    /// IBFT: a round change does not name what was prepared before (locks of arXiv 1901.07160).
+    ForgottenLock,
+    /// Clique: whoever is on a branch stays there, however heavy another one is.
+    OwnBranch,
     /// Clique: whoever sealed a moment ago seals again (EIP-225).
     SigningLimit,
     /// Header votes: every vote counts twice.

@@ -99,6 +99,7 @@ impl Ibft {
         prepared: Option<&Prepared>,
         signer: &SealSigner,
     ) -> RoundChange {
+        let prepared = prepared.filter(|_| !is_on(Bug::ForgottenLock));
         let payload = RoundChangePayload {
             view: View { height: height.number, round },
             prepared: prepared.map(|lock| (lock.round, lock.block.hash())),

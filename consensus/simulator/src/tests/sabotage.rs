@@ -111,6 +111,29 @@ fn a_justification_without_the_highest_prepared_block_is_found() {
     assert!(["B3", "B4", "S1"].contains(&checker), "{checker}");
 }
 
+/// sigp/anchor#549: a certificate with fewer prepares than a quorum.
+#[cfg(feature = "sabotage")]
+#[test]
+fn commits_without_a_certificate_are_found() {
+    let (_, checker) = in_engine(Engine::Ibft, Bug::Unprepared, 20, |_| ());
+    assert!(["B2", "B4"].contains(&checker), "{checker}");
+}
+
+/// A lock that a round change leaves out: another block is decided next to the first one.
+#[cfg(feature = "sabotage")]
+#[test]
+fn forgotten_locks_are_found() {
+    let (_, checker) = in_engine(Engine::Ibft, Bug::ForgottenLock, 100, |_| ());
+    assert!(["B3", "S1"].contains(&checker), "{checker}");
+}
+
+#[cfg(feature = "sabotage")]
+#[test]
+fn signers_that_never_leave_their_branch_are_found() {
+    let (_, checker) = in_engine(Engine::Clique, Bug::OwnBranch, 20, |_| ());
+    assert!(["L1", "L2", "C4", "S4"].contains(&checker), "{checker}");
+}
+
 /// GHSA-23rh-rrqg-wq82: one validator names a round far away, and everybody goes there.
 #[cfg(feature = "sabotage")]
 #[test]
