@@ -19,6 +19,18 @@ pub enum Bug {
     ForgottenLock,
     /// Clique: whoever is on a branch stays there, however heavy another one is.
     OwnBranch,
+    /// IBFT: one seal less than a quorum will do.
+    FewSeals,
+    /// IBFT: the next block does not wait for its period.
+    Hasty,
+    /// Clique: everybody claims to be in turn.
+    AlwaysInTurn,
+    /// Clique: no block is a checkpoint.
+    NoCheckpoints,
+    /// Clique: two branches are taken for a breach by whoever sealed the later block.
+    BlameAnybody,
+    /// Block sync asks nobody.
+    NoSync,
     /// Clique: whoever sealed a moment ago seals again (EIP-225).
     SigningLimit,
     /// Header votes: every vote counts twice.

@@ -9,7 +9,10 @@
 mod peers;
 mod pipeline;
 
-use crate::engine::{Action, FetchId, ImportId, Millis, Now, Step, Verdict};
+use crate::{
+    engine::{Action, FetchId, ImportId, Millis, Now, Step, Verdict},
+    sabotage::{Bug, is_on},
+};
 use entente_chain::{
     BlockNumber, ChainSpec, NodeId, RecoveredBlock, SealedHeader, limits::BLOCK_RANGE_MAX,
     spec::EngineKind,
@@ -310,6 +313,9 @@ impl Sync {
 
     fn ask(&mut self, now: Now, head: BlockNumber, out: &mut Step) {
         self.abandon_unneeded();
+        if is_on(Bug::NoSync) {
+            return;
+        }
         loop {
             let live = self.requests.values().filter(|request| !request.abandoned).count();
             if live >= REQUESTS_MAX {

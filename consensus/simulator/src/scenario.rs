@@ -76,9 +76,24 @@ pub(crate) enum Sabotage {
     Speculation,
     /// A Raft leader builds on its own block before anybody else has it (quorum#852).
     SpeculativeMinting,
+    /// Blocks stay empty, whatever waits.
+    EmptyBlocks,
+    /// One node's receipts have no logs.
+    LostLogs,
     /// A bug inside an engine.
     #[cfg(feature = "sabotage")]
     Engine(entente_consensus::sabotage::Bug),
+}
+
+impl Sabotage {
+    /// Whether it makes nobody break a rule that others could report.
+    pub(crate) fn is_honest(self) -> bool {
+        #[cfg(feature = "sabotage")]
+        let honest = self == Self::Engine(entente_consensus::sabotage::Bug::BlameAnybody);
+        #[cfg(not(feature = "sabotage"))]
+        let honest = false;
+        honest
+    }
 }
 
 /// Everything that a seed decided before the first event.

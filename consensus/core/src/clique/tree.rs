@@ -2,7 +2,11 @@
 //! and in depth below the head.
 
 use super::fork_choice::{Weight, is_better};
-use crate::{engine::ChainPosition, rules::HeaderRules};
+use crate::{
+    engine::ChainPosition,
+    rules::HeaderRules,
+    sabotage::{Bug, is_on},
+};
 use alloy_primitives::{Address, B256};
 use entente_chain::{BlockNumber, RecoveredBlock, limits::REORGANISATION_BLOCKS_MAX};
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,7 +106,7 @@ impl Tree {
     /// Another block of a signer on the same parent.
     pub(super) fn rival(&self, block: &RecoveredBlock, signer: Address) -> Option<B256> {
         let same = |node: &&Node| {
-            node.signer == signer
+            (node.signer == signer || is_on(Bug::BlameAnybody))
                 && node.position.head.parent_hash == block.header.parent_hash
                 && node.position.head.hash() != block.hash()
         };

@@ -27,6 +27,9 @@ const DOUBLINGS_MAX: u64 = 20;
 impl Height {
     /// The earliest timestamp that the next header may carry: whole seconds after the parent's.
     pub(super) fn earliest(&self) -> u64 {
+        if is_on(Bug::Hasty) {
+            return self.parent.timestamp;
+        }
         let period = (self.rules.block_period_ms / 1000).saturating_mul(self.ticks);
         self.parent.timestamp.saturating_add(period)
     }

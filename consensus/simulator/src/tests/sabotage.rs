@@ -158,6 +158,54 @@ fn votes_that_count_twice_are_found() {
     }
 }
 
+#[test]
+fn blocks_that_stay_empty_are_found() {
+    for engine in [Engine::Ibft, Engine::Clique] {
+        assert_eq!(sabotaged(engine, Sabotage::EmptyBlocks, 20).1, "L5");
+    }
+}
+
+#[test]
+fn a_node_with_other_receipts_is_found() {
+    assert_eq!(sabotaged(Engine::Ibft, Sabotage::LostLogs, 20).1, "S5");
+}
+
+#[cfg(feature = "sabotage")]
+#[test]
+fn too_few_seals_are_found() {
+    assert_eq!(in_engine(Engine::Ibft, Bug::FewSeals, 10, |_| ()).1, "B6");
+}
+
+#[cfg(feature = "sabotage")]
+#[test]
+fn hasty_blocks_are_found() {
+    assert_eq!(in_engine(Engine::Ibft, Bug::Hasty, 20, |_| ()).1, "S10");
+}
+
+#[cfg(feature = "sabotage")]
+#[test]
+fn blocks_that_claim_a_turn_are_found() {
+    assert_eq!(in_engine(Engine::Clique, Bug::AlwaysInTurn, 10, |_| ()).1, "C2");
+}
+
+#[cfg(feature = "sabotage")]
+#[test]
+fn missing_checkpoints_are_found() {
+    assert_eq!(in_engine(Engine::Clique, Bug::NoCheckpoints, 40, |_| ()).1, "C3");
+}
+
+#[cfg(feature = "sabotage")]
+#[test]
+fn blame_of_the_honest_is_found() {
+    assert_eq!(in_engine(Engine::Clique, Bug::BlameAnybody, 10, |_| ()).1, "C5");
+}
+
+#[cfg(feature = "sabotage")]
+#[test]
+fn nodes_that_never_catch_up_are_found() {
+    assert_eq!(in_engine(Engine::Ibft, Bug::NoSync, 20, |_| ()).1, "L2");
+}
+
 /// As [`found`], with a bug inside the engines.
 #[cfg(feature = "sabotage")]
 fn in_engine(

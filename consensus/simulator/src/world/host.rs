@@ -1,7 +1,10 @@
 //! What comes of an engine's actions: messages, blocks that are built, executed, adopted, fetched.
 
 use super::{Event, World, index_of};
-use crate::scenario::{Profile, START_UNIX, Sabotage};
+use crate::{
+    scenario::{Profile, START_UNIX, Sabotage},
+    workload::Waiting,
+};
 use alloy_primitives::Bytes;
 use entente_chain::{BlockNumber, RecoveredBlock, spec::EngineKind};
 use entente_consensus::{
@@ -56,7 +59,8 @@ impl World {
         if evidence.what == "sealed two blocks on one parent" {
             self.coverage.saw("evidence of two seals");
         }
-        if self.nodes[node].behaviour.is_none() && self.scenario.sabotage.is_none() {
+        let honest = self.scenario.sabotage.is_none_or(Sabotage::is_honest);
+        if self.nodes[node].behaviour.is_none() && honest {
             let finding = self.checker.blames(evidence);
             self.judge(finding);
         }
@@ -122,7 +126,10 @@ impl World {
         attributes: &BuildAttributes,
     ) -> Result<RecoveredBlock, String> {
         let own = self.nodes[node].key.address();
-        let mut source = self.nodes[node].waiting.source();
+        let mut source = match self.scenario.sabotage {
+            Some(Sabotage::EmptyBlocks) => Waiting::default().source(),
+            _ => self.nodes[node].waiting.source(),
+        };
         let process = self.nodes[node].process.as_mut().ok_or("dead")?;
         let template = process.ledger.template(attributes).map_err(|error| error.to_string())?;
         // Virtual time: a build is never cut short by the clock on the wall.

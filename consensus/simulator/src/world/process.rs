@@ -43,9 +43,9 @@ impl Process {
     }
 }
 
-fn execution(profile: Profile, spec: &Arc<ChainSpec>) -> Arc<dyn Execution> {
+fn execution(profile: Profile, loses_logs: bool, spec: &Arc<ChainSpec>) -> Arc<dyn Execution> {
     match profile {
-        Profile::Fast => Arc::new(HashExecution),
+        Profile::Fast => Arc::new(HashExecution { loses_logs }),
         Profile::Full => {
             let rules = rules_for(Arc::clone(spec));
             let author = Arc::new(move |header: &_| rules.author(header).ok());
@@ -63,9 +63,10 @@ impl World {
         let database = database.map_err(|error| text(&error))?;
         database.initialise(&self.genesis, self.json.as_bytes()).map_err(|error| text(&error))?;
         let spec = Arc::new(self.genesis.spec.clone());
+        let loses_logs = self.scenario.sabotage == Some(Sabotage::LostLogs) && node == 0;
+        let execution = execution(self.scenario.profile, loses_logs, &spec);
         let ledger =
-            Ledger::open(&database, Arc::clone(&spec), execution(self.scenario.profile, &spec))
-                .map_err(|error| text(&error))?;
+            Ledger::open(&database, Arc::clone(&spec), execution).map_err(|error| text(&error))?;
         let log = database.consensus_log().map_err(|error| text(&error))?;
         let name = environment(self.genesis.header.hash());
         let records = log.recover().map_err(|error| text(&error))?;
