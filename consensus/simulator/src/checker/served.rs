@@ -77,3 +77,66 @@ impl Checker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Engine, Profile,
+        scenario::{Scenario, key},
+    };
+    use alloy_primitives::Address;
+    use entente_chain::{Header, SealedHeader};
+    use entente_consensus::EngineStatus;
+    use std::collections::BTreeSet;
+
+    fn checker(engine: Engine) -> Checker {
+        let scenario = Scenario::draw(engine, Profile::Fast, 0);
+        let validators = vec![key(0).address(), key(1).address()];
+        let (genesis, _) = scenario.genesis(validators.clone(), Address::ZERO);
+        Checker::new(&genesis, &validators, engine, BTreeSet::new())
+    }
+
+    fn block(content: u64) -> RecoveredBlock {
+        let header = Header { number: 1, gas_used: content, ..Header::default() };
+        let hash = header.hash_slow();
+        RecoveredBlock { header: SealedHeader::new(header, hash), body: Default::default() }
+    }
+
+    fn letter(found: Result<(), Finding>) -> Option<&'static str> {
+        found.err().map(|finding| finding.checker)
+    }
+
+    #[test]
+    fn another_block_than_the_decided_one_is_found_in_what_is_served() {
+        let mut checker = checker(Engine::Ibft);
+        let (one, other) = (block(1), block(2));
+        assert!(checker.served.committed(&one, &[]).is_ok());
+        checker.decided.insert(1, one.hash());
+        assert_eq!(letter(checker.serves(0, &one, &[], false)), None);
+        assert_eq!(letter(checker.serves(0, &one, &[], true)), Some("O4"), "no logs in it");
+        assert_eq!(letter(checker.serves(0, &other, &[], false)), Some("S2"));
+    }
+
+    #[test]
+    fn heads_that_go_back_are_found() {
+        let mut checker = checker(Engine::Raft);
+        assert_eq!(letter(checker.head(0, 5)), None);
+        assert_eq!(letter(checker.head(1, 4)), None);
+        assert_eq!(letter(checker.head(0, 5)), Some("O1"));
+    }
+
+    #[test]
+    fn two_leaders_of_a_term_are_found() {
+        let mut checker = checker(Engine::Raft);
+        let mut lead = |own: usize, round| {
+            let validator = Some(key(own).address());
+            let (engine, role) = ("raft", "leader");
+            let status = EngineStatus { engine, role, round, validator, ..EngineStatus::default() };
+            letter(checker.status(&status, &mut crate::Coverage::default()))
+        };
+        assert_eq!(lead(0, 3), None);
+        assert_eq!(lead(1, 4), None);
+        assert_eq!(lead(1, 3), Some("R1"));
+    }
+}

@@ -162,3 +162,52 @@ impl Words {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{environment, key};
+
+    fn say(words: &mut Words, author: usize, term: u64, body: Body) -> Option<&'static str> {
+        let author = key(author).address();
+        let message = raft::Message { environment: environment(B256::ZERO), author, term, body };
+        let message = Message::Raft(Box::new(message));
+        let to = Some(key(9).address());
+        let said = words.said(&message, to, &BTreeSet::new(), &mut Coverage::default());
+        said.err().map(|finding| finding.checker)
+    }
+
+    fn append(height: BlockNumber, content: u64) -> Body {
+        let header = Header { number: height, gas_used: content, ..Header::default() };
+        let hash = header.hash_slow();
+        let header = entente_chain::SealedHeader::new(header, hash);
+        let block = entente_chain::RecoveredBlock { header, body: Default::default() };
+        Body::Append { block: Some(block), commit: raft::Commit::default() }
+    }
+
+    #[test]
+    fn a_leader_has_one_block_for_a_height_in_a_term() {
+        let mut words = Words::default();
+        assert_eq!(say(&mut words, 1, 4, append(7, 1)), None);
+        assert_eq!(say(&mut words, 1, 4, append(7, 1)), None);
+        assert_eq!(say(&mut words, 1, 5, append(7, 2)), None);
+        assert_eq!(say(&mut words, 1, 5, append(7, 3)), Some("R2"));
+    }
+
+    #[test]
+    fn terms_never_go_back() {
+        let mut words = Words::default();
+        assert_eq!(say(&mut words, 1, 4, append(7, 1)), None);
+        assert_eq!(say(&mut words, 2, 3, append(6, 1)), None);
+        assert_eq!(say(&mut words, 1, 3, append(6, 1)), Some("R6"));
+    }
+
+    #[test]
+    fn a_second_vote_in_a_term_is_found() {
+        let mut words = Words::default();
+        let vote = || Body::Vote { proposed: 4, granted: true, trial: false };
+        assert_eq!(say(&mut words, 1, 4, vote()), None);
+        let candidate = words.vote(key(1).address(), 4, key(8).address());
+        assert_eq!(candidate.err().map(|finding| finding.checker), Some("S6"));
+    }
+}
