@@ -66,6 +66,8 @@ pub(crate) enum Sabotage {
     NoPersistence,
     /// Only the oldest record survives a restart.
     StaleLog,
+    /// A block's receipts are lost with the power, the rest of it is not.
+    TornBlock,
     /// Syncs do nothing, and power is lost.
     LyingDisk,
     /// Quorums of 2F+1 where N is not 3F+1 (arXiv 1901.07160), among twins.

@@ -44,6 +44,13 @@ fn a_disk_that_lies_about_syncs_is_found() {
     }
 }
 
+#[test]
+fn blocks_of_which_a_part_is_durable_are_found() {
+    for engine in [Engine::Ibft, Engine::Raft, Engine::Clique] {
+        assert_eq!(sabotaged(engine, Sabotage::TornBlock, 20).1, "S7");
+    }
+}
+
 /// arXiv 1901.07160: 2F+1 of N is too few where N is not 3F+1.
 #[test]
 fn too_small_quorums_are_found() {

@@ -14,7 +14,7 @@ use entente_consensus::{
 };
 use entente_evm::Executor;
 use entente_ledger::{Execution, Ledger};
-use entente_storage::{ChainReader, ConsensusLog, Database, StateStore, StorageOptions};
+use entente_storage::{ChainReader, Column, ConsensusLog, Database, StateStore, StorageOptions};
 use std::{path::Path, sync::Arc};
 
 /// See the module.
@@ -166,7 +166,10 @@ impl World {
         let state = &mut self.nodes[node];
         state.disk.lose_power(kept);
         if self.scenario.sabotage == Some(Sabotage::StaleLog) {
-            state.disk.forget_log(1);
+            state.disk.forget(Column::ConsensusLog, 1);
+        }
+        if self.scenario.sabotage == Some(Sabotage::TornBlock) {
+            state.disk.forget(Column::Receipts, 3);
         }
         for peer in 0..self.nodes.len() {
             if self.nodes[peer].connected.contains(&node) {
