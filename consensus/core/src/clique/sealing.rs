@@ -174,7 +174,13 @@ impl Clique {
         let Some(head) = self.tree.as_ref().map(|tree| tree.head().position.clone()) else {
             return;
         };
-        let Some(block) = block.ok().filter(|_| head.head.hash() == parent) else { return };
+        if head.head.hash() != parent {
+            return;
+        }
+        // Numbers of requests are each engine's own: it may be what another one asked for before.
+        let Some(block) = block.ok().filter(|block| block.header.parent_hash == parent) else {
+            return;
+        };
         if self.changing.is_some() || !self.is_wanted(&block, now) {
             return;
         }

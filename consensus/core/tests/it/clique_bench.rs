@@ -16,8 +16,8 @@ use entente_chain::{
     transition::Transition,
 };
 use entente_consensus::{
-    Action, BuildAttributes, ChainPosition, Engine, ImportId, Input, Message, Now, Record, Step,
-    clique,
+    Action, BuildAttributes, BuildId, ChainPosition, Engine, ImportId, Input, Message, Now, Record,
+    Step, clique,
     ibft::{self, Proposal, ProposalPayload, Signed, View},
     message::{Gate, admit},
     rules::{HeaderRules, clique_digest, clique_in_turn, next_header, rules_for},
@@ -124,22 +124,30 @@ impl Bench {
     /// Wakes the engine every 50 ms, needed or not, until it asks for a block; builds that block
     /// for it and returns what it does then.
     pub(crate) fn wait_for_seal(&mut self, until: u64) -> Option<Vec<Action>> {
+        let (request, attributes) = self.wait_for_question(until)?;
+        let block = Ok(self.unsealed(&self.head, &attributes));
+        Some(self.step(Input::Built { request, block }))
+    }
+
+    pub(crate) fn wait_for_question(&mut self, until: u64) -> Option<(BuildId, BuildAttributes)> {
         while self.now < until {
             self.now += 50;
-            let actions = self.step(Input::Wake);
-            let asked = actions.into_iter().find_map(|action| match action {
+            let asked = self.step(Input::Wake).into_iter().find_map(|action| match action {
                 Action::Build { request, attributes } => Some((request, attributes)),
                 _ => None,
             });
-            if let Some((request, attributes)) = asked {
-                let block = Ok(self.unsealed(&self.head, &attributes));
-                return Some(self.step(Input::Built { request, block }));
+            if asked.is_some() {
+                return asked;
             }
         }
         None
     }
 
-    fn unsealed(&self, parent: &ChainPosition, attributes: &BuildAttributes) -> RecoveredBlock {
+    pub(crate) fn unsealed(
+        &self,
+        parent: &ChainPosition,
+        attributes: &BuildAttributes,
+    ) -> RecoveredBlock {
         let mut header = next_header(self.rules.spec(), &parent.head, attributes);
         header.transactions_root = EMPTY_ROOT_HASH;
         let hash = header.hash_slow();

@@ -4,6 +4,7 @@ use crate::{
     clique_bench::{Bench, changes, said},
     ibft_bench::{executes, sent},
 };
+use alloy_primitives::B256;
 use entente_chain::{spec::EngineKind, transition::Transition};
 use entente_consensus::{Action, Input, Verdict, ibft::Kind};
 
@@ -103,6 +104,20 @@ fn promises_outlive_a_way_back_over_a_switch() {
         let (block, verdict) = (block.hash(), Verdict::Valid);
         assert!(kinds(&bench.step(Input::Executed { block, verdict })).is_empty());
     }
+}
+
+/// Engines number what they ask for, each for itself: after a switch an answer may be another one's.
+#[test]
+fn a_block_that_lies_elsewhere_than_on_the_head_is_not_sealed() {
+    let mut bench = Bench::new(1, false, Vec::new());
+    let genesis = bench.genesis.clone();
+    bench.start(&genesis);
+    let (request, mut attributes) = bench.wait_for_question(5_000).expect("asks for a block");
+    attributes.parent = B256::repeat_byte(7);
+    let block = Ok(bench.unsealed(&genesis, &attributes));
+    assert!(said(&bench.step(Input::Built { request, block })).is_empty());
+    assert!(bench.log.is_empty(), "nothing binds it");
+    assert!(bench.wait_for_seal(10_000).is_some_and(|actions| said(&actions).len() == 1));
 }
 
 /// Switch seed 112, go-ethereum#18402: with EIP-3436 one of two branches of equal weight is better,
