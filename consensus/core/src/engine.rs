@@ -9,7 +9,7 @@ mod status;
 
 pub use entente_chain::extra_data::raft::MemberChange;
 pub use record::{Record, RecordError};
-pub use status::{EngineStatus, ValidatorStatus};
+pub use status::{EngineStatus, Held, ValidatorStatus};
 
 use crate::message::{Admitted, Message};
 use alloy_primitives::{Address, B256, Bytes, U256};

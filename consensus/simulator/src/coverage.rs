@@ -46,6 +46,8 @@ impl Coverage {
                 "dishonest message",
                 "partition",
                 "disk full",
+                "disk stalled",
+                "twenty blocks after healing",
             ],
             crate::Engine::Raft => &[
                 "crash between persist and send",
@@ -55,6 +57,8 @@ impl Coverage {
                 "old block proposed again",
                 "member changed",
                 "partition",
+                "disk stalled",
+                "twenty blocks after healing",
             ],
             crate::Engine::Clique => &[
                 "crash between persist and send",
@@ -63,8 +67,12 @@ impl Coverage {
                 "reorganisation of 2 or more blocks",
                 "block out of turn",
                 "partition",
+                "disk stalled",
+                "twenty blocks after healing",
             ],
-            crate::Engine::Switch => &["engine switched"],
+            crate::Engine::Switch => {
+                &["engine switched", "disk stalled", "twenty blocks after healing"]
+            }
         }
     }
 }

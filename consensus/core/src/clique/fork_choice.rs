@@ -4,6 +4,7 @@
 //! disagree for longer.
 
 use super::tree::Node;
+use crate::sabotage::{Bug, is_on};
 use alloy_primitives::{B256, U256};
 use entente_chain::{BlockNumber, ValidatorSet};
 use std::cmp::Reverse;
@@ -39,6 +40,9 @@ impl Weight {
 
 /// Whether `branch` takes the place of `ours`.
 pub(super) fn is_better(branch: &Weight, ours: &Weight, eip3436: bool) -> bool {
+    if is_on(Bug::OwnBranch) && branch.number != Reverse(ours.number.0.saturating_add(1)) {
+        return false;
+    }
     let plain = |weight: &Weight| (weight.total_difficulty, weight.number);
     if eip3436 { branch > ours } else { plain(branch) > plain(ours) }
 }

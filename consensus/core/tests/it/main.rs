@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "what helpers refuse fails their test")]
 
+mod clique_bench;
+mod clique_rules;
 mod ibft_bench;
 mod ibft_chain;
 mod ibft_rules;

@@ -14,7 +14,7 @@ use entente_consensus::{
 };
 use entente_evm::Executor;
 use entente_ledger::{Execution, Ledger};
-use entente_storage::{ChainReader, ConsensusLog, Database, StateStore, StorageOptions};
+use entente_storage::{ChainReader, Column, ConsensusLog, Database, StateStore, StorageOptions};
 use std::{path::Path, sync::Arc};
 
 /// See the module.
@@ -43,9 +43,9 @@ impl Process {
     }
 }
 
-fn execution(profile: Profile, spec: &Arc<ChainSpec>) -> Arc<dyn Execution> {
+fn execution(profile: Profile, loses_logs: bool, spec: &Arc<ChainSpec>) -> Arc<dyn Execution> {
     match profile {
-        Profile::Fast => Arc::new(HashExecution),
+        Profile::Fast => Arc::new(HashExecution { loses_logs }),
         Profile::Full => {
             let rules = rules_for(Arc::clone(spec));
             let author = Arc::new(move |header: &_| rules.author(header).ok());
@@ -63,9 +63,10 @@ impl World {
         let database = database.map_err(|error| text(&error))?;
         database.initialise(&self.genesis, self.json.as_bytes()).map_err(|error| text(&error))?;
         let spec = Arc::new(self.genesis.spec.clone());
+        let loses_logs = self.scenario.sabotage == Some(Sabotage::LostLogs) && node == 0;
+        let execution = execution(self.scenario.profile, loses_logs, &spec);
         let ledger =
-            Ledger::open(&database, Arc::clone(&spec), execution(self.scenario.profile, &spec))
-                .map_err(|error| text(&error))?;
+            Ledger::open(&database, Arc::clone(&spec), execution).map_err(|error| text(&error))?;
         let log = database.consensus_log().map_err(|error| text(&error))?;
         let name = environment(self.genesis.header.hash());
         let records = log.recover().map_err(|error| text(&error))?;
@@ -97,6 +98,10 @@ impl World {
         if self.nodes[node].process.is_some() {
             return;
         }
+        if self.time < self.nodes[node].down_until {
+            let delay = self.nodes[node].down_until - self.time;
+            return self.at(delay, Event::Start { node });
+        }
         let (process, records) = match self.open(node) {
             Ok(opened) => opened,
             // A full disk; anything else is a database that does not open after a crash.
@@ -113,6 +118,7 @@ impl World {
             let what = format!("node {node} opens at {head}, it had committed {before}");
             return self.fail("O1", what);
         }
+        self.checker.begins_again(node, head);
         self.check_store(node);
         let ancestors = match process.ledger.ancestors() {
             Ok(ancestors) => ancestors,
@@ -126,6 +132,7 @@ impl World {
         state.wake = None;
         let wiped = std::mem::take(&mut state.wiped);
         state.process = Some(process);
+        self.check_served(node);
         self.follow_nonce(node);
         let records = match self.scenario.sabotage {
             Some(Sabotage::NoPersistence) => Vec::new(),
@@ -156,11 +163,15 @@ impl World {
         let state = &mut self.nodes[node];
         state.durable_head = head;
         state.connected.clear();
+        state.writing = None;
         let kept = self.random.index(state.disk.unsynced() + 1);
         let state = &mut self.nodes[node];
         state.disk.lose_power(kept);
         if self.scenario.sabotage == Some(Sabotage::StaleLog) {
-            state.disk.forget_log(1);
+            state.disk.forget(Column::ConsensusLog, 1);
+        }
+        if self.scenario.sabotage == Some(Sabotage::TornBlock) {
+            state.disk.forget(Column::Receipts, 3);
         }
         for peer in 0..self.nodes.len() {
             if self.nodes[peer].connected.contains(&node) {
