@@ -57,6 +57,24 @@ impl ChainWriter {
     /// nothing was written. When the disk fails: then the writer refuses everything until the
     /// database is opened again.
     pub fn commit(&mut self, commit: BlockCommit) -> Result<Arc<Head>, StoreError> {
+        self.commit_as(commit, self.durability)
+    }
+
+    /// As [`commit`](Self::commit), but not synced: after a loss of power the block may be missing,
+    /// and then it comes again out of the consensus log. The log and the chain share one
+    /// write-ahead log, so every record that is appended later makes this block durable too.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn commit_logged(&mut self, commit: BlockCommit) -> Result<Arc<Head>, StoreError> {
+        self.commit_as(commit, Durability::Buffered)
+    }
+
+    fn commit_as(
+        &mut self,
+        commit: BlockCommit,
+        durability: Durability,
+    ) -> Result<Arc<Head>, StoreError> {
         if self.failed {
             return Err(StoreError::Failed);
         }
@@ -81,7 +99,7 @@ impl ChainWriter {
         if let Some(oldest) = oldest {
             self.canonical.oldest.store(oldest, SeqCst);
         }
-        self.write(&batch)?;
+        self.write(&batch, durability)?;
         self.canonical.blocks.insert(Arc::new(block), Arc::new(receipts));
         self.canonical.publish(Tip { head: Arc::clone(&head), trie: state.trie().settled() });
         Ok(head)
@@ -99,7 +117,7 @@ impl ChainWriter {
         let number = self.canonical.tip().head.header.number;
         let mut batch = Batch::default();
         batch.put(Column::Tallies, &number.to_be_bytes(), tally);
-        self.write(&batch)
+        self.write(&batch, self.durability)
     }
 
     /// Takes blocks back until `number` is the head; returns them, newest first. Each is taken
@@ -154,7 +172,7 @@ impl ChainWriter {
         schema::put_head(&mut batch, number.saturating_sub(1));
 
         canonical.revert(|| {
-            self.write(&batch)?;
+            self.write(&batch, self.durability)?;
             canonical.blocks.clear();
             canonical.begin(number.saturating_sub(1));
             canonical.publish(Tip { head: parent.head, trie: state.trie().settled() });
@@ -162,8 +180,8 @@ impl ChainWriter {
         })
     }
 
-    fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let written = self.canonical.disk.write(batch, self.durability);
+    fn write(&mut self, batch: &Batch, durability: Durability) -> Result<(), StoreError> {
+        let written = self.canonical.disk.write(batch, durability);
         written.inspect_err(|_| self.failed = true)
     }
 

@@ -16,7 +16,7 @@ use entente_chain::{
     spec::{ChainSpec, EngineKind},
     votes::VoteTally,
 };
-use entente_consensus::{ChainPosition, EngineStatus, Message};
+use entente_consensus::{ChainPosition, EngineStatus, Message, Record};
 use lock::{Locks, Voters};
 use majority::Majorities;
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,6 +98,17 @@ impl Checker {
     /// Who lost its memory so far.
     pub(crate) fn amnesiacs(&self) -> BTreeSet<Address> {
         self.words.amnesiacs()
+    }
+
+    /// Records of an honest node are durable.
+    pub(crate) fn persisted(&mut self, who: Address, records: &[Record]) {
+        for record in records {
+            if let Record::Raft(record) = record
+                && let Some(accepted) = record.accepted()
+            {
+                self.majorities.persisted(who, accepted);
+            }
+        }
     }
 
     /// An honest node said something.

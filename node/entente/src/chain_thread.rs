@@ -26,6 +26,8 @@ pub(crate) enum ChainCommand {
     Execute(RecoveredBlock),
     /// Commit a decided block.
     Adopt(RecoveredBlock),
+    /// Commit a decided block that the consensus log holds.
+    AdoptLogged(RecoveredBlock),
     /// Check and commit blocks of others.
     Import {
         /// Echoed in the answer.
@@ -93,20 +95,13 @@ pub(crate) fn run(
             }
             ChainCommand::Adopt(block) => {
                 let number = block.header.number;
-                match chain.adopt(block, ports.clock.unix_seconds()) {
-                    Ok(committed) => commit(committed, ports),
-                    // Sync may have committed it a moment before.
-                    Err(error) if chain.head().header.number >= number => {
-                        tracing::debug!(number, %error, "decided block is already committed");
-                    }
-                    // Only a chain that forks can have left the parent in the meantime.
-                    Err(error @ LedgerError::ParentMissing { .. }) => {
-                        tracing::info!(number, %error, "own block came too late for its branch");
-                    }
-                    Err(error) => {
-                        anyhow::bail!("block {number} is decided but cannot be committed: {error}")
-                    }
-                }
+                let adopted = chain.adopt(block, ports.clock.unix_seconds());
+                take_adopted(number, adopted, &chain, ports)?;
+            }
+            ChainCommand::AdoptLogged(block) => {
+                let number = block.header.number;
+                let adopted = chain.adopt_logged(block, ports.clock.unix_seconds());
+                take_adopted(number, adopted, &chain, ports)?;
             }
             ChainCommand::Import { request, blocks } => {
                 let result = import(&mut chain, blocks, ports)?;
@@ -118,6 +113,27 @@ pub(crate) fn run(
             }
             ChainCommand::Stop => break,
         }
+    }
+    Ok(())
+}
+
+fn take_adopted(
+    number: BlockNumber,
+    adopted: Result<CommittedBlock, LedgerError>,
+    chain: &Ledger,
+    ports: &ChainPorts,
+) -> anyhow::Result<()> {
+    match adopted {
+        Ok(committed) => commit(committed, ports),
+        // Sync may have committed it a moment before.
+        Err(error) if chain.head().header.number >= number => {
+            tracing::debug!(number, %error, "decided block is already committed");
+        }
+        // Only a chain that forks can have left the parent in the meantime.
+        Err(error @ LedgerError::ParentMissing { .. }) => {
+            tracing::info!(number, %error, "own block came too late for its branch");
+        }
+        Err(error) => anyhow::bail!("block {number} is decided but cannot be committed: {error}"),
     }
     Ok(())
 }

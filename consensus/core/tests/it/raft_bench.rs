@@ -301,7 +301,7 @@ pub(crate) fn executes(actions: &[Action]) -> Vec<B256> {
 /// Hashes of blocks that the engine makes the head.
 pub(crate) fn adopts(actions: &[Action]) -> Vec<B256> {
     let block = |action: &Action| match action {
-        Action::Adopt(block) => Some(block.hash()),
+        Action::Adopt(block) | Action::AdoptLogged(block) => Some(block.hash()),
         _ => None,
     };
     actions.iter().filter_map(block).collect()

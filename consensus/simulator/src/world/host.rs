@@ -8,7 +8,7 @@ use entente_consensus::{
     Action, BuildAttributes, FetchId, ImportId, Input, Message, Recipients, Record, Verdict,
 };
 use entente_ledger::{CommittedBlock, LedgerError};
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 /// Records that the log keeps after a commit, as the node does.
 const RECORDS_KEPT: u64 = 16;
@@ -18,8 +18,17 @@ const RECORDS_KEPT: u64 = 16;
 enum Crash {
     Never,
     BeforePersist,
+    /// What may be said ahead of the records is said, and they are not written.
+    AmidPersist,
     AfterPersist,
     AfterActions(usize),
+}
+
+/// Why records are not on the disk.
+#[derive(Clone, Copy)]
+enum Unwritten {
+    PowerLost,
+    DiskFull,
 }
 
 impl World {
@@ -27,9 +36,10 @@ impl World {
         if self.healed || self.random.below(4_000) > 0 {
             return Crash::Never;
         }
-        match self.random.below(3) {
+        match self.random.below(4) {
             0 => Crash::BeforePersist,
-            1 => Crash::AfterPersist,
+            1 => Crash::AmidPersist,
+            2 => Crash::AfterPersist,
             _ => Crash::AfterActions(self.random.index(4)),
         }
     }
@@ -47,18 +57,29 @@ impl World {
         }
         let mut actions = Vec::new();
         let mut persisted = false;
-        let log = &mut process.log;
+        let (log, random, checker) = (&mut process.log, &mut self.random, &mut self.checker);
+        let (healed, who) = (self.healed, self.nodes[node].key.address());
+        let ahead = Cell::new(0);
         let written = process.step.perform(
             |records| {
+                // Now and then when a leader's word is out and its disk does not know of it.
+                let heard = ahead.get() > 0 && !healed && random.below(100) == 0;
+                if heard || crash == Crash::AmidPersist {
+                    return Err(Unwritten::PowerLost);
+                }
                 persisted = true;
-                log.append(records.iter().map(Record::encode))
+                let bytes = records.iter().map(Record::encode);
+                log.append(bytes).map_err(|_| Unwritten::DiskFull)?;
+                checker.persisted(who, records);
+                Ok(())
             },
-            |action| actions.push(action),
+            |action| {
+                ahead.set(ahead.get() + 1);
+                actions.push(action);
+            },
         );
-        if written.is_err() {
-            // What could not be written is not said: the node stops.
-            self.coverage.saw("disk full");
-            return self.die(node);
+        if let Err(unwritten) = written {
+            return self.die_unwritten(node, unwritten, actions);
         }
         if committed && process.log.forget(RECORDS_KEPT).is_err() {
             return self.die(node);
@@ -88,6 +109,22 @@ impl World {
             }
         }
         self.schedule_wake(node, next);
+    }
+
+    /// What could not be written is not said, but for what was said ahead: the node stops.
+    fn die_unwritten(&mut self, node: usize, unwritten: Unwritten, ahead: Vec<Action>) {
+        self.coverage.saw(match (unwritten, ahead.is_empty()) {
+            (Unwritten::DiskFull, _) => "disk full",
+            (Unwritten::PowerLost, true) => "crash amid persist",
+            (Unwritten::PowerLost, false) => "crash between a leader's word and its record",
+        });
+        let life = self.nodes[node].life;
+        for action in ahead {
+            self.act(node, action);
+        }
+        if self.lives(node, life) {
+            self.die(node);
+        }
     }
 
     fn schedule_wake(&mut self, node: usize, next: Option<u64>) {
@@ -127,7 +164,8 @@ impl World {
                 self.answer(node, work, Input::Built { request, block });
             }
             Action::Execute(block) => self.execute(node, block),
-            Action::Adopt(block) => self.adopt(node, block),
+            Action::Adopt(block) => self.adopt(node, block, false),
+            Action::AdoptLogged(block) => self.adopt(node, block, true),
             Action::Import { request, blocks } => self.import(node, request, blocks),
             Action::Reorganize { request, ancestor, blocks } => {
                 self.reorganize(node, request, ancestor, blocks);
@@ -223,15 +261,19 @@ impl World {
         let work = 1 + self.random.below(8);
         self.answer(node, work, Input::Executed { block: hash, verdict: verdict.clone() });
         if self.scenario.sabotage == Some(Sabotage::Speculation) && verdict == Verdict::Valid {
-            self.adopt(node, block);
+            self.adopt(node, block, false);
         }
     }
 
-    fn adopt(&mut self, node: usize, block: RecoveredBlock) {
+    fn adopt(&mut self, node: usize, block: RecoveredBlock, logged: bool) {
         let unix = self.clock(node).unix_seconds();
         let number = block.header.number;
         let Some(process) = &mut self.nodes[node].process else { return };
-        match process.ledger.adopt(block, unix) {
+        let adopted = match logged {
+            true => process.ledger.adopt_logged(block, unix),
+            false => process.ledger.adopt(block, unix),
+        };
+        match adopted {
             Ok(committed) => self.committed(node, committed),
             Err(LedgerError::Store(error)) if error.to_string().contains("no space") => {
                 self.coverage.saw("disk full");
