@@ -23,11 +23,13 @@ use entente_consensus::{
     raft::{self, Body, Commit, Position, Raft, RaftSettings},
     rules::{HeaderRules, raft_digest},
 };
-use std::{convert::Infallible, time::Duration};
+use std::{cell::RefCell, convert::Infallible, time::Duration};
 
 /// What one step did.
 pub(crate) struct Done {
     pub(crate) persisted: bool,
+    /// Actions before the records.
+    pub(crate) ahead: usize,
     pub(crate) actions: Vec<Action>,
 }
 
@@ -113,17 +115,18 @@ impl Bench {
         let mut step = Step::default();
         self.engine.step(now, input, &mut step);
         let before = self.log.len();
-        let mut actions = Vec::new();
+        let (actions, mut ahead) = (RefCell::new(Vec::new()), 0);
         let log = &mut self.log;
         let written = step.perform(
             |records| {
+                ahead = actions.borrow().len();
                 log.extend(records.iter().map(Record::encode));
                 Ok::<(), Infallible>(())
             },
-            |action| actions.push(action),
+            |action| actions.borrow_mut().push(action),
         );
         assert!(written.is_ok());
-        Done { persisted: self.log.len() > before, actions }
+        Done { persisted: self.log.len() > before, ahead, actions: actions.into_inner() }
     }
 
     /// Wakes the engine when it wants to be woken.

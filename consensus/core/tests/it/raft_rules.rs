@@ -261,7 +261,8 @@ fn a_leader_decides_with_a_majority_of_its_own_term() {
     let mut bench = Bench::leading(5, 5);
     let done = bench.step(Input::TransactionsWaiting(true));
     let done = bench.built(&done.actions, 1, true);
-    assert!(done.persisted, "S6: durable before it is sent");
+    assert!(done.persisted);
+    assert_eq!(done.ahead, 4, "the others write while we do (Ongaro 10.2.1)");
     let sent = said(&done.actions);
     let Some((1, Body::Append { block: Some(block), .. })) = sent.first() else { panic!("sent") };
     assert_eq!(sent.len(), 4);
