@@ -131,8 +131,11 @@ impl Checker {
                 self.locks.said(message, &Voters { all, unreliable: &unreliable, quorum })
             }
             Message::Raft(message) => {
-                let decided = &self.decided;
-                self.majorities.said(message, |number| decided.get(&number).copied())
+                let votes = |number| {
+                    self.voters.get(&number).is_some_and(|all| all.contains(&message.author))
+                };
+                let decided = |number| self.decided.get(&number).copied();
+                self.majorities.said(message, votes, decided)
             }
             Message::Clique(_) => Ok(()),
         }

@@ -22,15 +22,19 @@ impl Majorities {
         self.accepted.entry((hash, term)).or_default().insert(who);
     }
 
-    /// A member said something; `decided`: the block of a height, where one is.
+    /// A member said something; `decided`: the block of a height, where one is; `votes`: whether it
+    /// votes there. A learner writes nothing down, and is not counted.
     pub(super) fn said(
         &self,
         message: &raft::Message,
+        votes: impl Fn(BlockNumber) -> bool,
         decided: impl Fn(BlockNumber) -> Option<B256>,
     ) -> Result<(), Finding> {
         let (author, term) = (message.author, message.term);
         match &message.body {
-            Body::Appended { accepted, .. } if !accepted.is_zero() => {
+            Body::Appended { head, accepted, .. }
+                if !accepted.is_zero() && votes(head.saturating_add(1)) =>
+            {
                 let holders = self.accepted.get(&(*accepted, term));
                 if !holders.is_some_and(|holders| holders.contains(&author)) {
                     let what = format!("{author} says it accepted {accepted}, its disk has it not");
@@ -94,16 +98,20 @@ mod tests {
     }
 
     #[test]
-    fn who_says_that_it_accepted_has_it_on_its_disk() {
+    fn a_voter_that_says_it_accepted_has_it_on_its_disk() {
         let mut majorities = Majorities::default();
         let author = Address::repeat_byte(1);
         let body = Body::Appended { head: 0, accepted: BLOCK, refused: B256::ZERO };
         let environment = EnvironmentId(B256::ZERO);
         let message = raft::Message { environment, author, term: 4, body };
-        assert!(majorities.said(&message, |_| None).is_err());
+        assert!(majorities.said(&message, |_| true, |_| None).is_err());
+        assert!(majorities.said(&message, |_| false, |_| None).is_ok(), "a learner");
         majorities.persisted(author, (4, BLOCK));
-        assert!(majorities.said(&message, |_| None).is_ok());
+        assert!(majorities.said(&message, |_| true, |_| None).is_ok());
         let later = raft::Message { term: 5, ..message };
-        assert!(majorities.said(&later, |_| None).is_err(), "another term, another acceptance");
+        assert!(
+            majorities.said(&later, |_| true, |_| None).is_err(),
+            "another term, another acceptance"
+        );
     }
 }

@@ -49,6 +49,7 @@ impl World {
         let now = self.clock(node);
         let crash = self.draw_crash();
         let committed = matches!(input, Input::Committed(_));
+        let (healed, who) = (self.healed, self.nodes[node].key.address());
         let Some(process) = &mut self.nodes[node].process else { return };
         process.replica.step(now, input, &mut process.step);
         if crash == Crash::BeforePersist && !process.step.is_empty() {
@@ -58,7 +59,6 @@ impl World {
         let mut actions = Vec::new();
         let mut persisted = false;
         let (log, random, checker) = (&mut process.log, &mut self.random, &mut self.checker);
-        let (healed, who) = (self.healed, self.nodes[node].key.address());
         let ahead = Cell::new(0);
         let written = process.step.perform(
             |records| {
