@@ -129,6 +129,13 @@ impl Bench {
         Done { persisted: self.log.len() > before, ahead, actions: actions.into_inner() }
     }
 
+    /// Transactions wait, and for longer than a leader waits for more of them.
+    pub(crate) fn transactions_wait(&mut self) -> Done {
+        self.step(Input::TransactionsWaiting(true));
+        self.now += 2;
+        self.step(Input::Wake)
+    }
+
     /// Wakes the engine when it wants to be woken.
     pub(crate) fn sleep(&mut self) -> Done {
         self.now = self.engine.next_deadline().expect("a deadline").max(self.now);

@@ -49,7 +49,7 @@ fn accepted(bench: &mut Bench) -> RecoveredBlock {
 
 /// The block that a leader of three proposes.
 fn lead_one(bench: &mut Bench) -> RecoveredBlock {
-    let done = bench.step(Input::TransactionsWaiting(true));
+    let done = bench.transactions_wait();
     let sent = said(&bench.built(&done.actions, 1, true).actions);
     let Some((_, Body::Append { block: Some(block), .. })) = sent.first() else { panic!("sent") };
     block.clone()
@@ -199,7 +199,7 @@ fn leadership_ends_where_majorities_are_not_shared() {
     bench.sleep();
     bench.say(1, 0, Body::Vote { proposed: 1, granted: true, trial: true });
     bench.say(1, 1, Body::Vote { proposed: 1, granted: true, trial: false });
-    let done = bench.step(Input::TransactionsWaiting(true));
+    let done = bench.transactions_wait();
     let sent = said(&bench.built(&done.actions, 1, true).actions);
     let Some((_, Body::Append { block: Some(block), .. })) = sent.first() else { panic!("sent") };
     bench.say(1, 1, answer(0, block.hash()));
@@ -213,7 +213,7 @@ fn leadership_is_handed_over_when_the_other_has_all() {
     let to = bench.address(2);
     let waits = bench.step(Input::Operator(Operation::TransferLeadership { to }));
     assert!(said(&waits.actions).iter().any(|(_, body)| *body == Body::TimeoutNow));
-    let done = bench.step(Input::TransactionsWaiting(true));
+    let done = bench.transactions_wait();
     assert!(build_request(&done.actions).is_none(), "nothing is built meanwhile");
     assert!(build_request(&bench.sleep_for(900)).is_none());
     bench.say(1, 1, answer(0, B256::ZERO));
