@@ -132,7 +132,7 @@ impl Bench {
     /// Transactions wait, and for longer than a leader waits for more of them.
     pub(crate) fn transactions_wait(&mut self) -> Done {
         self.step(Input::TransactionsWaiting(true));
-        self.now += 2;
+        self.now += 1;
         self.step(Input::Wake)
     }
 

@@ -27,7 +27,6 @@ fn transactions_that_come_together_go_into_one_block() {
     let mut bench = Bench::leading(3, 3);
     bench.now += 50;
     assert!(build_request(&bench.step(Input::TransactionsWaiting(true)).actions).is_none());
-    bench.now += 1;
     assert!(build_request(&bench.step(Input::TransactionsWaiting(true)).actions).is_none());
     bench.now += 1;
     let done = bench.step(Input::Wake);
