@@ -129,10 +129,10 @@ impl Bench {
         Done { persisted: self.log.len() > before, ahead, actions: actions.into_inner() }
     }
 
-    /// Transactions wait, and for longer than a leader waits for more of them.
+    /// Transactions wait, for longer than a leader waits for more of them and blocks are apart.
     pub(crate) fn transactions_wait(&mut self) -> Done {
         self.step(Input::TransactionsWaiting(true));
-        self.now += 1;
+        self.now += 2;
         self.step(Input::Wake)
     }
 
