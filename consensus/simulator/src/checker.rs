@@ -21,7 +21,7 @@ use entente_chain::{
     votes::VoteTally,
 };
 use entente_consensus::{
-    ChainPosition, EngineStatus, Message,
+    ChainPosition, EngineStatus, Message, Record,
     engine::Evidence,
     raft::{self, Body},
 };
@@ -140,6 +140,17 @@ impl Checker {
         }
     }
 
+    /// Records of an honest node are durable.
+    pub(crate) fn persisted(&mut self, who: Address, records: &[Record]) {
+        for record in records {
+            if let Record::Raft(record) = record
+                && let Some(accepted) = record.accepted()
+            {
+                self.majorities.persisted(who, accepted);
+            }
+        }
+    }
+
     /// An honest node said something, to one peer or to all.
     pub(crate) fn said(
         &mut self,
@@ -169,8 +180,11 @@ impl Checker {
             }
             Message::Raft(message) => {
                 self.mints(message)?;
-                let decided = &self.decided;
-                self.majorities.said(message, |number| decided.get(&number).copied())
+                let votes = |number| {
+                    self.voters.get(&number).is_some_and(|all| all.contains(&message.author))
+                };
+                let decided = |number| self.decided.get(&number).copied();
+                self.majorities.said(message, votes, decided)
             }
             Message::Clique(_) => Ok(()),
         }
@@ -232,7 +246,7 @@ impl Checker {
         unix: u64,
         coverage: &mut Coverage,
     ) -> Result<(), Finding> {
-        let CommittedBlock { block, receipts, position } = committed;
+        let CommittedBlock { block, receipts, position, .. } = committed;
         let (number, hash) = (block.header.number, block.hash());
         self.check_block(block, unix, coverage)?;
         self.served.committed(block, receipts)?;

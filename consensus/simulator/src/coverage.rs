@@ -51,6 +51,8 @@ impl Coverage {
             ],
             crate::Engine::Raft => &[
                 "crash between persist and send",
+                "crash between a leader's word and its record",
+                "head came back out of the log",
                 "wiped disk",
                 "voter recovered its memory",
                 "leader changed",

@@ -20,7 +20,7 @@ use crate::{
     scenario::{START_UNIX, Sabotage, Scenario, key},
     workload::{Account, Clients, Waiting},
 };
-use alloy_primitives::Bytes;
+use alloy_primitives::{B256, Bytes};
 use entente_chain::{NodeId, genesis::Genesis, signer::SealSigner};
 use entente_consensus::{Action, Now};
 use events::Event;
@@ -54,8 +54,8 @@ pub(crate) struct Node {
     wake: Option<u64>,
     /// The chain thread works until then.
     busy_until: u64,
-    /// Newest head that was durable when the process died.
-    durable_head: u64,
+    /// The head when the process died.
+    last_head: (u64, B256),
     wiped: bool,
     /// The machine stays without power until then.
     down_until: u64,
@@ -140,7 +140,7 @@ impl World {
                 behaviour: scenario.behaviour.filter(|_| dishonest),
                 wake: None,
                 busy_until: 0,
-                durable_head: 0,
+                last_head: Default::default(),
                 wiped: false,
                 down_until: 0,
                 slow_until: 0,

@@ -1,5 +1,7 @@
 //! Which of two branches is better. The heavier one (EIP-225); of equal weight, with EIP-3436, the
-//! shorter, then the one whose last signer was in turn most recently, then the lower hash. Without
+//! shorter, then the one whose last signer was in turn most recently, then the lower hash. For the
+//! third step the EIP contradicts itself: its reasons and its first draft want the smaller distance,
+//! as Besu does; its final rule says the larger. We do what Besu does. Without
 //! EIP-3436 the shorter one, else the one we have: geth tosses a coin there, which only makes nodes
 //! disagree for longer.
 

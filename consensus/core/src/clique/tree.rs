@@ -1,6 +1,8 @@
 //! Recent blocks of all branches, each with what the headers up to it say. Bounded in number, in bytes,
 //! and in depth below the head.
 
+mod room;
+
 use super::fork_choice::{Weight, is_better};
 use crate::{
     engine::ChainPosition,
@@ -11,10 +13,6 @@ use alloy_primitives::{Address, B256};
 use entente_chain::{BlockNumber, RecoveredBlock, limits::REORGANISATION_BLOCKS_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Blocks in the tree, canonical ones included.
-const BLOCKS_MAX: usize = 1024;
-/// Bodies that are kept, in bytes: a branch whose bodies are gone is fetched again.
-const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Invalid blocks that are remembered.
 const BAD_MAX: usize = 256;
 
@@ -178,33 +176,6 @@ impl Tree {
             self.bad.pop_first();
         }
         signer
-    }
-
-    fn prune(&mut self) {
-        let (floor, head) = (self.floor(), self.head);
-        let before = self.nodes.len();
-        self.nodes.retain(|hash, node| node.position.head.number >= floor || *hash == head);
-        if self.nodes.len() != before {
-            self.body_bytes = self.nodes.values().map(|node| node.bytes).sum();
-        }
-        while self.nodes.len() > BLOCKS_MAX || self.body_bytes > BODY_BYTES_MAX {
-            let crowded = self.nodes.len() > BLOCKS_MAX;
-            let lowest = self
-                .nodes
-                .iter()
-                .filter(|(hash, node)| **hash != head && (crowded || node.bytes > 0))
-                .min_by_key(|(_, node)| node.position.head.number)
-                .map(|(hash, _)| *hash);
-            let Some(lowest) = lowest else { return };
-            let bytes = match crowded {
-                true => self.nodes.remove(&lowest).map_or(0, |node| node.bytes),
-                false => self.nodes.get_mut(&lowest).map_or(0, |node| {
-                    node.block = None;
-                    std::mem::take(&mut node.bytes)
-                }),
-            };
-            self.body_bytes = self.body_bytes.saturating_sub(bytes);
-        }
     }
 
     fn weight(&self, node: &Node, eip3436: bool) -> Weight {

@@ -34,7 +34,8 @@ impl World {
                 self.answer(node, work, Input::Built { request, block });
             }
             Action::Execute(block) => self.execute(node, block),
-            Action::Adopt(block) => self.adopt(node, block),
+            Action::Adopt(block) => self.adopt(node, block, false),
+            Action::AdoptLogged(block) => self.adopt(node, block, true),
             Action::Import { request, blocks } => self.import(node, request, blocks),
             Action::Reorganize { request, ancestor, blocks } => {
                 self.reorganize(node, request, ancestor, blocks);
@@ -95,7 +96,7 @@ impl World {
             && let Message::Raft(message) = message
             && let Body::Append { block: Some(block), .. } = &message.body
         {
-            self.adopt(node, block.clone());
+            self.adopt(node, block.clone(), false);
         }
     }
 
@@ -157,15 +158,19 @@ impl World {
         let work = 1 + self.random.below(8);
         self.answer(node, work, Input::Executed { block: hash, verdict: verdict.clone() });
         if self.scenario.sabotage == Some(Sabotage::Speculation) && verdict == Verdict::Valid {
-            self.adopt(node, block);
+            self.adopt(node, block, false);
         }
     }
 
-    fn adopt(&mut self, node: usize, block: RecoveredBlock) {
+    fn adopt(&mut self, node: usize, block: RecoveredBlock, logged: bool) {
         let unix = self.clock(node).unix_seconds();
         let number = block.header.number;
         let Some(process) = &mut self.nodes[node].process else { return };
-        match process.ledger.adopt(block, unix) {
+        let adopted = match logged {
+            true => process.ledger.adopt_logged(block, unix),
+            false => process.ledger.adopt(block, unix),
+        };
+        match adopted {
             Ok(committed) => self.committed(node, committed),
             Err(LedgerError::Store(error)) if error.to_string().contains("no space") => {
                 self.coverage.saw("disk full");
