@@ -97,7 +97,7 @@ fn bad_blocks(bench: &Bench) -> Vec<(RecoveredBlock, &'static str)> {
         (with_body(bench, |body| body.transactions.clear()), "not those of the header"),
         (
             with_body(bench, |body| {
-                body.transactions = vec![body.transactions[0].clone(); 100_001]
+                body.transactions = vec![body.transactions[0].clone(); 100_001];
             }),
             "100001 transactions, at most 100000",
         ),

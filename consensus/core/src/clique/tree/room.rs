@@ -129,9 +129,8 @@ mod tests {
     fn many_blocks_on_one_parent_push_out_neither_the_chain_nor_the_better_branch() {
         let positions = chain(20);
         let mut tree = tree(positions.clone());
-        let fork = positions[10].clone();
         // Eleven blocks in turn weigh more than our ten and any one on top.
-        let mut tip = fork.clone();
+        let mut tip = positions[10].clone();
         let mut branch = Vec::new();
         for content in 100..111 {
             let next = block(&tip, content, 2);
