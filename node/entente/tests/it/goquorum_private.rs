@@ -109,9 +109,19 @@ fn compare(source: &Path, party: usize, port: u16) -> (usize, Vec<String>, usize
             Ok(got) => got,
             Err(error) => json!({ "error": { "message": error } }),
         };
+        let text = |value: &Value| value["error"]["message"].as_str().unwrap_or("").to_owned();
+        if text(expected).starts_with("invalid character") {
+            // GoQuorum takes every private payload for a transaction inside a marker and fails on
+            // all others. Here a private transaction has its receipt, and no other one inside.
+            let inside = method == "eth_getPrivateTransactionByHash";
+            assert_eq!(got.is_null(), inside, "{method} {params}: {got}");
+            continue;
+        }
         if expected.get("error").is_some() && got.get("error").is_some() {
-            let text = |value: &Value| value["error"]["message"].to_string();
-            if !text(&got).contains(text(expected).trim_matches('"')) {
+            let both = (text(expected), text(&got));
+            let empty_account = both.0.contains("no account extra data found")
+                && both.1.contains("the provided address is not a private contract");
+            if !both.1.contains(&both.0) && !empty_account {
                 wrong.push(format!("{method} {params}: {} {}", text(expected), text(&got)));
             }
             continue;
@@ -121,6 +131,10 @@ fn compare(source: &Path, party: usize, port: u16) -> (usize, Vec<String>, usize
             continue;
         }
         differences(method, "", expected, &got, &mut |path, expected, got| {
+            // Each node keeps the commit seals that came first; the blocks are those of party 0.
+            if party > 0 && path == ".extraData" {
+                return;
+            }
             wrong.push(format!("{method} {params} {path}: expected {expected}, got {got}"));
         });
     }
