@@ -338,7 +338,7 @@ impl Shared {
             self.network.clone(),
             Arc::default(),
             Arc::clone(&self.stall),
-            self.clock,
+            (self.clock, node.keys.clone()),
         ));
         let ports = ExchangePorts {
             desk: Arc::clone(&desk),
