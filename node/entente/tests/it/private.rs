@@ -55,11 +55,7 @@ impl Parties {
             let nodes = manifest["nodes"].as_array().expect("nodes").iter();
             nodes.map(|node| node[field].as_str().expect("text").to_owned()).collect()
         };
-        let parties = Self { keys: all("privacy_key"), accounts: all("account"), network };
-        for node in 0..4 {
-            parties.wait_for_keys(node);
-        }
-        parties
+        Self { keys: all("privacy_key"), accounts: all("account"), network }
     }
 
     /// Until a node knows the keys of the three others.
@@ -269,4 +265,16 @@ fn a_party_that_is_away_fails_the_send_and_one_that_dies_comes_back_to_the_same_
         (json!(word), json!(word))
     );
     assert_eq!(parties.storage_root(0, &contract), parties.storage_root(2, &contract));
+
+    // A lost database: the chain and the payloads come from the others.
+    parties.network.kill(2);
+    fs::remove_dir_all(parties.network.folder_of(2).join("data")).expect("removed");
+    parties.network.restart(2);
+    parties.receipt(2, &hash);
+    assert_eq!(parties.stored(2, &contract), json!(word));
+    assert_eq!(parties.storage_root(0, &contract), parties.storage_root(2, &contract));
+    wait_for("the end of the recovery", PATIENCE, || {
+        let status = parties.ask(2, "privacy_status", json!([])).ok()?;
+        (status["recovering"] == json!(false)).then_some(())
+    });
 }
