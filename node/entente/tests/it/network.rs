@@ -61,7 +61,7 @@ impl Network {
         block_period: &str,
         change: impl FnOnce(&mut Value),
     ) -> Self {
-        Self::prepared(&[engine, block_period], validators, |net| {
+        Self::prepared((engine, block_period), &[], validators, |net| {
             let path = net.join("genesis.json");
             let text = std::fs::read_to_string(&path).expect("genesis.json");
             let mut genesis = serde_json::from_str(&text).expect("JSON");
@@ -72,12 +72,16 @@ impl Network {
 
     /// Four nodes with private transactions; their folder is changed before the first start.
     pub(crate) fn private(change: impl FnOnce(&Path)) -> Self {
-        Self::prepared(&["ibft", "250ms", "--private"], 4, change)
+        Self::prepared(("ibft", "250ms"), &["--private"], 4, change)
     }
 
-    /// `options`: engine, block period, what else the network is made with.
-    fn prepared(options: &[&str], validators: u16, change: impl FnOnce(&Path)) -> Self {
-        let [engine, block_period, others @ ..] = options else { panic!("{options:?}") };
+    /// `others`: what else the network is made with.
+    fn prepared(
+        (engine, block_period): (&str, &str),
+        others: &[&str],
+        validators: u16,
+        change: impl FnOnce(&Path),
+    ) -> Self {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().expect("folder");
         let base_port = free_ports();
