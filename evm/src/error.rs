@@ -131,6 +131,12 @@ impl BlockError {
     /// Whether the block breaks a rule. `false`: this node could not tell.
     #[must_use]
     pub const fn is_invalid(&self) -> bool {
-        !matches!(self, Self::State(_) | Self::Internal(_) | Self::Parent { .. })
+        !matches!(
+            self,
+            Self::State(_)
+                | Self::Internal(_)
+                | Self::Parent { .. }
+                | Self::PayloadUnavailable { .. }
+        )
     }
 }

@@ -124,24 +124,19 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Adopts a decided block. While a private payload of it cannot be read, the chain waits: going on
-/// without would fork the private state in silence (quorum#1574).
-fn adopt(
-    chain: &mut Ledger,
-    block: &RecoveredBlock,
-    is_logged: bool,
+/// Commits a block. While a private payload of it cannot be read, the chain waits: going on without
+/// would fork the private state in silence (quorum#1574).
+fn when_readable(
+    number: BlockNumber,
     ports: &ChainPorts,
+    mut commit: impl FnMut() -> Result<CommittedBlock, LedgerError>,
 ) -> Result<CommittedBlock, LedgerError> {
     loop {
-        let now = ports.clock.unix_seconds();
-        let outcome = match is_logged {
-            true => chain.adopt_logged(block.clone(), now),
-            false => chain.adopt(block.clone(), now),
-        };
+        let outcome = commit();
         let missing = outcome.as_ref().err().and_then(LedgerError::missing_payload);
         match missing {
             Some(cause) if !ports.stall.stops() => {
-                ports.stall.waits(block.header.number, &cause);
+                ports.stall.waits(number, &cause);
                 ports.stall.pause();
             }
             Some(_) => return outcome,
@@ -151,6 +146,21 @@ fn adopt(
             }
         }
     }
+}
+
+fn adopt(
+    chain: &mut Ledger,
+    block: &RecoveredBlock,
+    is_logged: bool,
+    ports: &ChainPorts,
+) -> Result<CommittedBlock, LedgerError> {
+    when_readable(block.header.number, ports, || {
+        let now = ports.clock.unix_seconds();
+        match is_logged {
+            true => chain.adopt_logged(block.clone(), now),
+            false => chain.adopt(block.clone(), now),
+        }
+    })
 }
 
 fn take_adopted(
@@ -218,11 +228,11 @@ fn import(
         if number <= chain.head().header.number {
             continue;
         }
-        match chain.import(block, ports.clock.unix_seconds()) {
-            Ok(committed) => {
-                ports.stall.resumed();
-                commit(committed, ports);
-            }
+        let imported = when_readable(number, ports, || {
+            chain.import(block.clone(), ports.clock.unix_seconds())
+        });
+        match imported {
+            Ok(committed) => commit(committed, ports),
             Err(error) if error.is_invalid_block() => {
                 tracing::warn!(number, %error, "block of a peer refused");
                 return Ok(Err((number, Verdict::Invalid(error.to_string()))));
@@ -230,10 +240,6 @@ fn import(
             // The writer refuses everything from here on: asking again would never end.
             Err(LedgerError::Store(error)) => anyhow::bail!("block {number}: {error}"),
             Err(error) => {
-                if let Some(cause) = error.missing_payload() {
-                    ports.stall.waits(number, &cause);
-                    ports.stall.pause();
-                }
                 tracing::warn!(number, %error, "block could not be imported");
                 return Ok(Err((number, Verdict::Unavailable(error.to_string()))));
             }

@@ -18,7 +18,16 @@ use entente_ledger::{Ledger, PrivateLedger, Residents};
 use entente_storage::{Database, PrivateStates, StorageOptions, ValueCipher};
 use flate2::read::GzDecoder;
 use serde_json::Value;
-use std::{collections::BTreeMap, fs, io::Read, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Read,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+};
 
 /// Turns bits around and puts the length of the key before them: enough to see that nothing is
 /// stored as it is.
@@ -98,45 +107,72 @@ struct Imported {
     _folder: tempfile::TempDir,
 }
 
+/// A chain that is about to be imported.
+struct Importing {
+    database: Database,
+    states: PrivateStates,
+    id: PrivateStateId,
+    ledger: Ledger,
+    folder: tempfile::TempDir,
+}
+
 fn import(name: &str, party: usize) -> Imported {
-    let json = fs::read(folder(name).join("genesis.json")).unwrap();
-    let genesis = Genesis::parse(&json).unwrap();
-    let temporary = tempfile::tempdir().unwrap();
-    let options = StorageOptions { sync: false, ..StorageOptions::default() };
-    let database = Database::open(temporary.path(), &options).unwrap();
-    database.initialise(&genesis, &json).unwrap();
-    let states = database.private_states(Arc::new(Turned)).unwrap();
-    let id = PrivateStateId::default_state();
-    states.add(&id).unwrap();
     let (payloads, _) = recorded(name, party);
-    let private = PrivateLedger::new(
-        Arc::new(payloads),
-        Arc::new(Residents::default()),
-        states.clone(),
-        database.states(),
-    );
-    let spec = Arc::new(genesis.spec);
-    let executor = Executor::new(Arc::clone(&spec)).with_private_states(Arc::new(private));
-    let mut ledger =
-        Ledger::open_with(&database, Arc::clone(&spec), Arc::new(executor), Some(states.clone()))
-            .unwrap();
-    let chain = fs::read(folder(name).join("chain.rlp")).unwrap();
-    let mut rest = chain.as_slice();
-    while !rest.is_empty() {
-        let Block { header, transactions, ommers, withdrawals } = Block::decode(&mut rest).unwrap();
-        if header.number == 0 {
-            continue;
-        }
-        let hash = block_hash(spec.engine_at(header.number), &header).unwrap();
-        let recover =
-            |envelope| Arc::new(RecoveredTransaction::recover(envelope, spec.signing()).unwrap());
-        let transactions = transactions.into_iter().map(recover).collect();
-        let body = Arc::new(BlockBody { transactions, ommers, withdrawals });
-        let number = header.number;
-        let block = RecoveredBlock { header: SealedHeader::new(header, hash), body };
-        ledger.import(block, u64::MAX).unwrap_or_else(|cause| panic!("block {number}: {cause}"));
+    let (mut importing, blocks) = Importing::open(name, Arc::new(payloads));
+    for block in blocks {
+        let number = block.header.number;
+        let imported = importing.ledger.import(block, u64::MAX);
+        imported.unwrap_or_else(|cause| panic!("block {number}: {cause}"));
     }
-    Imported { database, states, id, _folder: temporary }
+    let Importing { database, states, id, folder, .. } = importing;
+    Imported { database, states, id, _folder: folder }
+}
+
+impl Importing {
+    fn open(name: &str, payloads: Arc<dyn PrivatePayloads>) -> (Self, Vec<RecoveredBlock>) {
+        let json = fs::read(folder(name).join("genesis.json")).unwrap();
+        let genesis = Genesis::parse(&json).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let options = StorageOptions { sync: false, ..StorageOptions::default() };
+        let database = Database::open(temporary.path(), &options).unwrap();
+        database.initialise(&genesis, &json).unwrap();
+        let states = database.private_states(Arc::new(Turned)).unwrap();
+        let id = PrivateStateId::default_state();
+        states.add(&id).unwrap();
+        let private = PrivateLedger::new(
+            payloads,
+            Arc::new(Residents::default()),
+            states.clone(),
+            database.states(),
+        );
+        let spec = Arc::new(genesis.spec);
+        let executor = Executor::new(Arc::clone(&spec)).with_private_states(Arc::new(private));
+        let ledger = Ledger::open_with(
+            &database,
+            Arc::clone(&spec),
+            Arc::new(executor),
+            Some(states.clone()),
+        )
+        .unwrap();
+        let chain = fs::read(folder(name).join("chain.rlp")).unwrap();
+        let mut rest = chain.as_slice();
+        let mut blocks = Vec::new();
+        while !rest.is_empty() {
+            let Block { header, transactions, ommers, withdrawals } =
+                Block::decode(&mut rest).unwrap();
+            if header.number == 0 {
+                continue;
+            }
+            let hash = block_hash(spec.engine_at(header.number), &header).unwrap();
+            let recover = |envelope| {
+                Arc::new(RecoveredTransaction::recover(envelope, spec.signing()).unwrap())
+            };
+            let transactions = transactions.into_iter().map(recover).collect();
+            let body = Arc::new(BlockBody { transactions, ommers, withdrawals });
+            blocks.push(RecoveredBlock { header: SealedHeader::new(header, hash), body });
+        }
+        (Self { database, states, id, ledger, folder: temporary }, blocks)
+    }
 }
 
 fn answers(name: &str, party: usize) -> Vec<Value> {
@@ -267,6 +303,44 @@ fn compare(name: &str, party: usize) -> (usize, usize) {
         wrong.iter().take(12).cloned().collect::<Vec<_>>().join("\n")
     );
     (compared, empty_accounts)
+}
+
+/// Answers as a store that cannot be read, until it is told otherwise.
+struct Unreadable {
+    recorded: Recorded,
+    readable: AtomicBool,
+}
+
+impl PrivatePayloads for Unreadable {
+    fn resolve(&self, hash: PayloadHash) -> Resolution {
+        match self.recorded.resolve(hash) {
+            Resolution::Party(_) if !self.readable.load(SeqCst) => {
+                Resolution::Unavailable("the disk is away".to_owned())
+            }
+            other => other,
+        }
+    }
+}
+
+/// quorum#1574: a payload that cannot be read must not be taken for somebody else's.
+#[test]
+fn a_payload_that_cannot_be_read_holds_the_import_and_blames_nobody() {
+    let (recorded, _) = recorded("private-3", 0);
+    let payloads = Arc::new(Unreadable { recorded, readable: AtomicBool::new(false) });
+    let (mut importing, blocks) = Importing::open("private-3", Arc::clone(&payloads) as _);
+    let mut held = 0;
+    for block in blocks {
+        if let Err(error) = importing.ledger.import(block.clone(), u64::MAX) {
+            held += 1;
+            assert!(error.missing_payload().is_some_and(|cause| cause.contains("disk is away")));
+            assert!(!error.is_invalid_block(), "{error}");
+            assert_eq!(importing.ledger.head().header.number + 1, block.header.number);
+            payloads.readable.store(true, SeqCst);
+            importing.ledger.import(block, u64::MAX).unwrap();
+            payloads.readable.store(false, SeqCst);
+        }
+    }
+    assert!(held > 10, "{held}");
 }
 
 #[test]
