@@ -30,16 +30,20 @@ fn installed() -> &'static Path {
 }
 
 fn run(program: &str, script: &str, network: &Network, account: usize) {
-    let folder = installed();
-    let program = match program {
-        "python" => folder.join("venv/bin/python"),
-        other => PathBuf::from(other),
-    };
     let url = format!("127.0.0.1:{}", network.port(1));
     let key = entente_testnet::dev_accounts()[account].private_key.to_string();
     let (http, ws) = (format!("http://{url}"), format!("ws://{url}"));
     // The README's snippet knows its account; it takes the address of the node at most.
     let arguments = if script.starts_with("readme") { vec![ws] } else { vec![http, ws, key] };
+    run_with(program, script, &arguments);
+}
+
+fn run_with(program: &str, script: &str, arguments: &[String]) {
+    let folder = installed();
+    let program = match program {
+        "python" => folder.join("venv/bin/python"),
+        other => PathBuf::from(other),
+    };
     let output = Command::new(program)
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script))
         .args(arguments)
@@ -63,6 +67,16 @@ fn ethers_viem_and_web3py_work_unchanged() {
     run("node", "ethers.mjs", &network, 1);
     run("node", "viem.mjs", &network, 2);
     run("python", "web3py.py", &network, 3);
+}
+
+/// web3js-quorum 22.4 on web3 1.x and quorum-js with private transactions of three members, then
+/// ethers 6 and viem 2 on the same chain.
+#[test]
+fn web3js_quorum_works_unchanged_and_its_blocks_disturb_no_other_client() {
+    let network = Network::private(4, "1s");
+    let manifest = [network.manifest_path().display().to_string()];
+    run_with("node", "web3js_quorum.mjs", &manifest);
+    run_with("node", "private_blocks.mjs", &manifest);
 }
 
 /// A transaction of one node's client is mined whoever proposes, and every node knows it.

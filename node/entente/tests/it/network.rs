@@ -61,6 +61,21 @@ impl Network {
         block_period: &str,
         change: impl FnOnce(&mut Value),
     ) -> Self {
+        Self::made(engine, validators, block_period, &[], change)
+    }
+
+    /// Starts an IBFT network with private transactions: a key of an account and of a party per node.
+    pub(crate) fn private(validators: u16, block_period: &str) -> Self {
+        Self::made("ibft", validators, block_period, &["--private"], |_| {})
+    }
+
+    fn made(
+        engine: &str,
+        validators: u16,
+        block_period: &str,
+        more: &[&str],
+        change: impl FnOnce(&mut Value),
+    ) -> Self {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().expect("folder");
         let base_port = free_ports();
@@ -70,7 +85,7 @@ impl Network {
             let mut command = Command::new(ENTENTE);
             command.args(["testnet", verb, "--dir"]).arg(&net);
             command.args(["--validators", &count, "--base-port", &port, "--engine", engine]);
-            command.args(["--block-period", block_period]).stdin(Stdio::null());
+            command.args(["--block-period", block_period]).args(more).stdin(Stdio::null());
             command
         };
         assert!(command("init").output().expect("entente runs").status.success());
@@ -123,9 +138,13 @@ impl Network {
         self.folder.path().join("net").join(format!("node-{node}"))
     }
 
-    fn manifest(&self) -> Value {
-        let path = self.folder.path().join("net/testnet.json");
-        let text = std::fs::read_to_string(path).expect("testnet.json");
+    /// What the network's program wrote about it.
+    pub(crate) fn manifest_path(&self) -> PathBuf {
+        self.folder.path().join("net/testnet.json")
+    }
+
+    pub(crate) fn manifest(&self) -> Value {
+        let text = std::fs::read_to_string(self.manifest_path()).expect("testnet.json");
         serde_json::from_str(&text).expect("testnet.json is JSON")
     }
 
