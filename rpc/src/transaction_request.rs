@@ -86,9 +86,12 @@ impl Draft {
         let head = service.context.reader.head();
         let base_fee = next_base_fee(&service.context.spec, head.header.header());
         let request = &mut self.request;
+        if self.private {
+            return choose_private_price(service, request);
+        }
         let dynamic = request.max_fee_per_gas.is_some()
             || request.max_priority_fee_per_gas.is_some()
-            || (request.gas_price.is_none() && base_fee.is_some() && !self.private);
+            || (request.gas_price.is_none() && base_fee.is_some());
         if !dynamic {
             if request.gas_price.is_none() {
                 request.gas_price = Some(suggested_price(service)?);
@@ -142,13 +145,28 @@ fn check_private(request: &TransactionRequest, data: &[u8]) -> Result<(), RpcErr
     if data.is_empty() {
         return Err(RpcError::argument(0, "data: a private transaction needs some"));
     }
-    let typed = request.access_list.is_some()
-        || request.max_fee_per_gas.is_some()
-        || request.max_priority_fee_per_gas.is_some();
-    match typed {
-        true => Err(RpcError::argument(0, "a private transaction is a legacy one: use gasPrice")),
+    match request.access_list.as_ref().is_some_and(|list| !list.is_empty()) {
+        true => Err(RpcError::argument(0, "a private transaction is a legacy one: no accessList")),
         false => Ok(()),
     }
+}
+
+/// A private transaction is a legacy one. Clients cannot be told (web3.js 1.x makes even a given
+/// `gasPrice` a `maxFeePerGas` where blocks have a base fee; GoQuorum does not know the field), so
+/// the most that they would pay only bounds the price that is chosen.
+fn choose_private_price(
+    service: &Service,
+    request: &mut TransactionRequest,
+) -> Result<(), RpcError> {
+    let most = request.max_fee_per_gas.take();
+    request.max_priority_fee_per_gas = None;
+    request.access_list = None;
+    request.transaction_type = None;
+    if request.gas_price.is_none() {
+        let suggested = suggested_price(service)?;
+        request.gas_price = Some(most.map_or(suggested, |most| most.min(suggested)));
+    }
+    Ok(())
 }
 
 fn estimate(

@@ -17,6 +17,16 @@ export function commandLine() {
   return { rpc, ws, key };
 }
 
+/** `node SCRIPT TESTNET_JSON`: what `entente testnet` wrote about its nodes and accounts. */
+export function testnet() {
+  const [path] = process.argv.slice(2);
+  if (!path) {
+    console.error(`usage: node ${process.argv[1]} TESTNET_JSON`);
+    process.exit(2);
+  }
+  return JSON.parse(readFileSync(path));
+}
+
 /** A compiled contract of testdata/contracts, or of the folder that CONTRACTS_DIR names. */
 export function contract(name) {
   const here = new URL("../../../../testdata/contracts/", import.meta.url);

@@ -82,6 +82,16 @@ fn ethers_viem_and_web3py_work_unchanged() {
     run("python", "web3py.py", &network, 3);
 }
 
+/// web3js-quorum 22.4 on web3 1.x and quorum-js with private transactions of three members, then
+/// ethers 6 and viem 2 on the same chain.
+#[test]
+fn web3js_quorum_works_unchanged_and_its_blocks_disturb_no_other_client() {
+    let network = Network::private(|_| {});
+    let manifest = [network.manifest_path().display().to_string()];
+    run_with("node", "web3js_quorum.mjs", &manifest);
+    run_with("node", "private_blocks.mjs", &manifest);
+}
+
 /// A transaction of one node's client is mined whoever proposes, and every node knows it.
 #[test]
 fn a_transaction_given_to_any_node_is_mined_and_known_everywhere() {

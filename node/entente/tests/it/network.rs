@@ -140,10 +140,14 @@ impl Network {
         self.folder.path().join("net").join(format!("node-{node}"))
     }
 
-    /// `testnet.json`.
+    /// What the network's program wrote about it.
+    pub(crate) fn manifest_path(&self) -> PathBuf {
+        self.folder.path().join("net/testnet.json")
+    }
+
+    /// The same, read.
     pub(crate) fn manifest(&self) -> Value {
-        let path = self.folder.path().join("net/testnet.json");
-        let text = std::fs::read_to_string(path).expect("testnet.json");
+        let text = std::fs::read_to_string(self.manifest_path()).expect("testnet.json");
         serde_json::from_str(&text).expect("testnet.json is JSON")
     }
 
