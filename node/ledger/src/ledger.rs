@@ -1,32 +1,31 @@
 //! Builds, checks, adopts and imports blocks on the head.
 
+mod private;
+mod validators;
+
+pub use private::PrivateReceipts;
+pub(crate) use validators::stored_tally;
+
 use crate::{
-    ContractError, LedgerError,
+    LedgerError,
     executed::{ExecutedBlock, ExecutedBlocks, ExecutionKey},
     execution::Execution,
 };
 use alloy_primitives::Address;
 use entente_chain::{
-    BlockNumber, ChainSpec, Header, Receipt, RecoveredBlock, SealedHeader, StateReader,
-    ValidatorSet, header_hash,
-    limits::REORGANISATION_BLOCKS_MAX,
-    private::{PrivateReceipt, PrivateStateId},
-    spec::EngineKind,
-    votes::VoteTally,
+    ChainSpec, Header, Receipt, RecoveredBlock, SealedHeader, header_hash,
+    limits::REORGANISATION_BLOCKS_MAX, spec::EngineKind, votes::VoteTally,
 };
 use entente_consensus::{
     BuildAttributes, ChainPosition, Verdict,
     rules::{self, HeaderRules},
 };
-use entente_evm::{BuildRequest, Draft, Executed, PrivateExecuted, TransactionSource};
+use entente_evm::{BuildRequest, Draft, Executed, TransactionSource};
 use entente_storage::{
-    BlockCommit, ChainReader, ChainWriter, Database, Head, PrivateCommit, PrivateStates,
-    StateOverlay, StateStore, StateTrie, StoreError,
+    BlockCommit, ChainReader, ChainWriter, Database, Head, PrivateStates, StateOverlay, StateStore,
+    StateTrie, StoreError,
 };
 use std::{sync::Arc, time::Duration};
-
-/// Private receipts of one block, by private state.
-pub type PrivateReceipts = Vec<(PrivateStateId, Vec<PrivateReceipt>)>;
 
 /// What became of a commit: everything that listeners need.
 #[derive(Clone, Debug)]
@@ -273,21 +272,6 @@ impl Ledger {
         Ok(ExecutedBlock { block: block.clone(), receipts, state, changes, private })
     }
 
-    /// Works the roots of private states out; writes nothing.
-    fn private_commits(
-        &self,
-        executed: Vec<PrivateExecuted>,
-    ) -> Result<Vec<PrivateCommit>, LedgerError> {
-        let commit = |executed: PrivateExecuted| {
-            let PrivateExecuted { id, changes, receipts, terms } = executed;
-            let store = self.private.as_ref().and_then(|private| private.store(&id));
-            let store = store.ok_or_else(|| StoreError::UnknownPrivateState(id.clone()))?;
-            let state = store.root_after(&store.trie_at_head()?, Arc::new(changes))?;
-            Ok(PrivateCommit { id, state, receipts, terms: terms.into_iter().collect() })
-        };
-        executed.into_iter().map(commit).collect()
-    }
-
     /// Commits a finally sealed block, executing it if that has not happened yet.
     ///
     /// # Errors
@@ -361,21 +345,6 @@ impl Ledger {
         Ok(CommittedBlock { block, receipts, private, position: self.position() })
     }
 
-    /// What the private transactions of a committed block did in each private state.
-    pub(crate) fn private_receipts(
-        &self,
-        number: BlockNumber,
-    ) -> Result<PrivateReceipts, LedgerError> {
-        let Some(states) = &self.private else { return Ok(Vec::new()) };
-        let mut receipts = Vec::new();
-        for id in states.ids() {
-            if let Some(block) = states.block(&id, number)? {
-                receipts.push((id, block.receipts));
-            }
-        }
-        Ok(receipts)
-    }
-
     /// Checks a sealed block of somebody else in full and commits it.
     ///
     /// # Errors
@@ -413,62 +382,6 @@ impl Ledger {
         self.tally = self.tally_at(&head.header)?;
         Ok(())
     }
-
-    /// The stored tally after a block, as the rules of the next one have it: those may have been
-    /// changed since it was stored.
-    fn tally_at(&mut self, head: &SealedHeader) -> Result<VoteTally, LedgerError> {
-        let next = head.number.saturating_add(1);
-        let by_contract = self.spec.validator_contract_at(next).is_some();
-        let tally = match stored_tally(&self.reader, head.number) {
-            Err(LedgerError::TallyMissing(_)) if by_contract => VoteTally::unknown(),
-            stored => stored?,
-        };
-        let tally = self.rules.tally_for(next, tally)?;
-        let state = self.states.at(head.number)?;
-        self.with_contract(tally, head, &state)
-    }
-
-    /// Puts the validators in that a contract names after a block. A bad answer changes nothing
-    /// (quorum#1728: it must not halt the chain): all nodes see the same answer.
-    fn with_contract(
-        &mut self,
-        mut tally: VoteTally,
-        header: &SealedHeader,
-        state: &dyn StateReader,
-    ) -> Result<VoteTally, LedgerError> {
-        let next = header.number.saturating_add(1);
-        let Some(contract) = self.spec.validator_contract_at(next) else { return Ok(tally) };
-        let set = match self.execution.validators(contract, header, state) {
-            Ok(listed) if listed.contains(&Address::ZERO) => {
-                Err("the zero address is no validator".to_owned())
-            }
-            Ok(listed) => ValidatorSet::new(listed).map_err(|cause| cause.to_string()),
-            Err(ContractError::BadAnswer(cause)) => Err(cause),
-            Err(ContractError::Unavailable(cause)) => return Err(LedgerError::Contract(cause)),
-        };
-        let complaint = match set {
-            Ok(set) => {
-                if set != *tally.validators() {
-                    tally.replace(set);
-                }
-                None
-            }
-            Err(cause) => Some(cause),
-        };
-        if self.complaint != complaint {
-            if let Some(cause) = &complaint {
-                let number = header.number;
-                tracing::warn!(%contract, number, %cause, "validators stay what they were");
-            }
-            self.complaint = complaint;
-        }
-        Ok(tally)
-    }
-}
-
-pub(crate) fn stored_tally(reader: &ChainReader, number: u64) -> Result<VoteTally, LedgerError> {
-    let stored = reader.tally(number)?.ok_or(LedgerError::TallyMissing(number))?;
-    Ok(VoteTally::decode(&stored)?)
 }
 
 /// Refuses chains whose blocks this version could not follow, before the first one.
