@@ -73,7 +73,7 @@ fn ethers_viem_and_web3py_work_unchanged() {
 /// ethers 6 and viem 2 on the same chain.
 #[test]
 fn web3js_quorum_works_unchanged_and_its_blocks_disturb_no_other_client() {
-    let network = Network::private(4, "1s");
+    let network = Network::private(4, "1s", |_| {});
     let manifest = [network.manifest_path().display().to_string()];
     run_with("node", "web3js_quorum.mjs", &manifest);
     run_with("node", "private_blocks.mjs", &manifest);

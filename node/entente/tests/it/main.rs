@@ -18,6 +18,7 @@ mod http;
 mod kills;
 mod migrate;
 mod network;
+mod private_kills;
 mod tidy;
 mod validator_contract;
 mod wallet;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::{
     fs::File,
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -61,12 +61,19 @@ impl Network {
         block_period: &str,
         change: impl FnOnce(&mut Value),
     ) -> Self {
-        Self::made(engine, validators, block_period, &[], change)
+        Self::made(engine, validators, block_period, &[], |net| {
+            let path = net.join("genesis.json");
+            let text = std::fs::read_to_string(&path).expect("genesis.json");
+            let mut genesis = serde_json::from_str(&text).expect("JSON");
+            change(&mut genesis);
+            std::fs::write(&path, genesis.to_string()).expect("genesis.json");
+        })
     }
 
-    /// Starts an IBFT network with private transactions: a key of an account and of a party per node.
-    pub(crate) fn private(validators: u16, block_period: &str) -> Self {
-        Self::made("ibft", validators, block_period, &["--private"], |_| {})
+    /// Starts an IBFT network with private transactions: a key of an account and of a party per
+    /// node. `change` may change its files before the first start.
+    pub(crate) fn private(validators: u16, block_period: &str, change: impl FnOnce(&Path)) -> Self {
+        Self::made("ibft", validators, block_period, &["--private"], change)
     }
 
     fn made(
@@ -74,7 +81,7 @@ impl Network {
         validators: u16,
         block_period: &str,
         more: &[&str],
-        change: impl FnOnce(&mut Value),
+        change: impl FnOnce(&Path),
     ) -> Self {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().expect("folder");
@@ -89,11 +96,7 @@ impl Network {
             command
         };
         assert!(command("init").output().expect("entente runs").status.success());
-        let path = net.join("genesis.json");
-        let text = std::fs::read_to_string(&path).expect("genesis.json");
-        let mut genesis = serde_json::from_str(&text).expect("JSON");
-        change(&mut genesis);
-        std::fs::write(&path, genesis.to_string()).expect("genesis.json");
+        change(&net);
         let log = File::create(folder.path().join("up.log")).expect("log file");
         let up = command("up")
             .stdout(log.try_clone().expect("log file"))
