@@ -133,10 +133,26 @@ impl BlockError {
     pub const fn is_invalid(&self) -> bool {
         !matches!(
             self,
-            Self::State(_)
+            Self::PayloadUnavailable { .. }
+                | Self::State(_)
                 | Self::Internal(_)
                 | Self::Parent { .. }
-                | Self::PayloadUnavailable { .. }
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::B512;
+
+    /// It once was: in the first seconds of a network, validators that asked each other for
+    /// payloads accused every proposer of an invalid block.
+    #[test]
+    fn a_payload_that_cannot_be_read_is_no_fault_of_the_block() {
+        let hash = PayloadHash(B512::ZERO);
+        let waiting = BlockError::PayloadUnavailable { hash, cause: "asked".to_owned() };
+        assert!(!waiting.is_invalid());
+        assert!(BlockError::GasUsed { got: 1, expected: 2 }.is_invalid());
     }
 }

@@ -27,6 +27,9 @@ const HELD: u8 = 1;
 const ERASED: u8 = 2;
 const IMPORTED: u8 = 3;
 
+/// Locks for writers; a hash has one of them.
+const LOCKS: usize = 64;
+
 /// Longest receipt of a party, in bytes.
 pub const RECEIPT_BYTES_MAX: usize = 64 * 1024;
 
@@ -83,15 +86,16 @@ impl PayloadStoreError {
 #[derive(Debug)]
 pub struct PayloadStore {
     records: PrivateRecords,
-    /// Held from reading what is there to writing what follows from it.
-    writing: Mutex<()>,
+    /// Held from reading what is there of a hash to writing what follows from it. Many, so that
+    /// writes of different payloads wait for the same sync of the disk.
+    writing: [Mutex<()>; LOCKS],
 }
 
 impl PayloadStore {
     /// A store over the records of a database.
     #[must_use]
     pub const fn new(records: PrivateRecords) -> Self {
-        Self { records, writing: Mutex::new(()) }
+        Self { records, writing: [const { Mutex::new(()) }; LOCKS] }
     }
 
     /// What is known of a hash.
@@ -120,7 +124,7 @@ impl PayloadStore {
     /// When another payload is stored under the hash, it was erased, or the disk fails.
     pub fn put(&self, payload: &EncryptedPayload) -> Result<Written, PayloadStoreError> {
         let hash = payload.hash();
-        let _writing = self.lock();
+        let _writing = self.lock(hash);
         let merged = match self.get(hash)? {
             Stored::Unknown => payload.clone(),
             Stored::Erased => return Err(PayloadStoreError::Erased(hash)),
@@ -148,7 +152,7 @@ impl PayloadStore {
         hash: PayloadHash,
         payload: &PrivatePayload,
     ) -> Result<Written, PayloadStoreError> {
-        let _writing = self.lock();
+        let _writing = self.lock(hash);
         match self.get(hash)? {
             Stored::Unknown => {}
             Stored::Erased => return Err(PayloadStoreError::Erased(hash)),
@@ -169,7 +173,7 @@ impl PayloadStore {
     /// # Errors
     /// When the disk fails.
     pub fn erase(&self, hash: PayloadHash) -> Result<bool, PayloadStoreError> {
-        let _writing = self.lock();
+        let _writing = self.lock(hash);
         let key = hash.0.as_slice();
         let payload = self.records.get(PAYLOADS, key)?;
         let raw = self.records.get(RAW, key)?;
@@ -190,7 +194,7 @@ impl PayloadStore {
     /// Takes back what [`put`](Self::put) stored, as if it had never been: for a payload that did
     /// not reach its parties.
     pub(crate) fn take_back(&self, hash: PayloadHash) -> Result<(), PayloadStoreError> {
-        let _writing = self.lock();
+        let _writing = self.lock(hash);
         Ok(self.records.write(&[(PAYLOADS, hash.0.as_slice(), None)])?)
     }
 
@@ -246,7 +250,8 @@ impl PayloadStore {
         }
     }
 
-    /// Keeps what a party said about a private transaction; a later one replaces it.
+    /// Keeps what a party said about a private transaction; a later one replaces it. Not synced, the
+    /// next block is: a loss of power costs the comparison of a few transactions, their outcome not.
     ///
     /// # Errors
     /// When it is too long or the disk fails.
@@ -259,7 +264,9 @@ impl PayloadStore {
         if receipt.len() > RECEIPT_BYTES_MAX {
             return Err(PayloadStoreError::ReceiptLength(receipt.len()));
         }
-        Ok(self.records.write(&[(RECEIPTS, &receipt_key(hash, party), Some(receipt))])?)
+        let change = (RECEIPTS, receipt_key(hash, party), Some(receipt));
+        let (kind, key, value) = &change;
+        Ok(self.records.write_unsynced(&[(*kind, key, *value)])?)
     }
 
     /// What parties said about a private transaction, ascending by party.
@@ -305,8 +312,10 @@ impl PayloadStore {
         self.records.write(&[(SINGLE, name.as_bytes(), value)])
     }
 
-    fn lock(&self) -> MutexGuard<'_, ()> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self, hash: PayloadHash) -> MutexGuard<'_, ()> {
+        let [first, ..] = hash.0.0;
+        let lock = &self.writing[usize::from(first) % LOCKS];
+        lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -71,11 +71,9 @@ pub trait PrivateBackend: Send + Sync + 'static {
     /// # Errors
     /// When it cannot be read now, in words.
     fn payload(&self, hash: PayloadHash) -> Result<Option<Arc<PrivatePayload>>, Rejected>;
-    /// Keeps a payload until its transaction is signed.
-    ///
-    /// # Errors
-    /// When the key is not of this node or the payload too large, in words.
-    fn store(&self, payload: StoredPayload) -> Result<PayloadHash, Rejected>;
+    /// Keeps a payload until its transaction is signed; answers once it is on disk. Refused, in
+    /// words, when the key is not of this node or the payload too large.
+    fn store(&self, payload: StoredPayload) -> BoxFuture<Result<PayloadHash, Rejected>>;
     /// A payload that was kept so.
     ///
     /// # Errors

@@ -66,6 +66,23 @@ impl PrivateRecords {
     /// # Errors
     /// When the disk fails; then it is unknown whether anything was written.
     pub fn write(&self, changes: &[RecordChange<'_>]) -> Result<(), StoreError> {
+        self.write_as(changes, self.durability)
+    }
+
+    /// As [`write`](Self::write), but not synced: it survives the process, and a loss of power only
+    /// after the next synced write.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_unsynced(&self, changes: &[RecordChange<'_>]) -> Result<(), StoreError> {
+        self.write_as(changes, Durability::Buffered)
+    }
+
+    fn write_as(
+        &self,
+        changes: &[RecordChange<'_>],
+        durability: Durability,
+    ) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         for (kind, key, value) in changes {
             let key = placed(*kind, key);
@@ -79,7 +96,7 @@ impl PrivateRecords {
         if batch.is_empty() {
             return Ok(());
         }
-        self.disk.write(&batch, self.durability)
+        self.disk.write(&batch, durability)
     }
 
     /// Visits the records of a kind from a key on until they end or `visit` breaks.

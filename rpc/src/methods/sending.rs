@@ -6,13 +6,14 @@ use crate::{
     context::Service,
     error::{Answer, RpcError},
     params::Params,
+    private::Distribution,
     private_request::PrivateRequest,
     transaction_request::Draft,
 };
 use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, B256, Bytes, eip191_hash_message};
 use entente_chain::{
-    private::{PrivateStateId, RecipientKey},
+    private::{PayloadHash, PrivateStateId, RecipientKey},
     signer::SealSigner,
 };
 use entente_evm::{PRIVACY_MARKER_ADDRESS, PrivateCall};
@@ -94,17 +95,34 @@ pub(super) async fn send(service: &Arc<Service>, params: Params) -> Result<B256,
         None => None,
     };
     asked.choose(service).await?;
-    // From here to the pool one send of an account waits for the one before.
-    let turn = accounts.turn(from).await;
+    let private = asked.private.take().zip(key);
+    let is_call = asked.draft.request.to.is_some_and(|to| to.is_call());
+    // From here to the pool one send of an account waits for the one before, in the order in which
+    // they came. The payload of a call goes to its parties meanwhile; that of a creation does not,
+    // because its simulation needs the nonce.
+    let (turn, given) = match &private {
+        Some(private) if is_call => {
+            let given = give(service, &asked, private, 0);
+            let (turn, given) = tokio::join!(accounts.turn(from), given);
+            (turn, Some(given?))
+        }
+        _ => (accounts.turn(from).await, None),
+    };
     let nonce = match asked.draft.needs_nonce() {
         true => next_nonce(service, from).await?,
         false => 0,
     };
-    let encoded = match (asked.private.take(), key) {
-        (Some(private), Some(key)) => {
-            private_transaction(service, asked, (private, key), nonce, signer).await?
+    let encoded = match private {
+        Some(private) => {
+            let hash = match given {
+                Some(hash) => hash,
+                None => give(service, &asked, &private, nonce).await?,
+            };
+            let (request, key) = private;
+            let parties = request.distribution(key).without_terms();
+            private_transaction(service, asked.draft, (hash, parties), nonce, signer).await?
         }
-        _ => {
+        None => {
             let data = asked.draft.data.clone();
             asked.draft.unsigned(service, nonce, data)?.sign(signer)
         }
@@ -114,16 +132,14 @@ pub(super) async fn send(service: &Arc<Service>, params: Params) -> Result<B256,
     Ok(hash)
 }
 
-/// Distributes the payload, and answers the signed transaction that stands for it: the private one,
-/// or a privacy marker around it where the node is told to send such.
-async fn private_transaction(
+/// Gives the payload to its parties.
+async fn give(
     service: &Arc<Service>,
-    asked: Asked,
-    (private, key): (PrivateRequest, RecipientKey),
+    asked: &Asked,
+    (private, key): &(PrivateRequest, RecipientKey),
     nonce: u64,
-    signer: &SealSigner,
-) -> Result<Bytes, RpcError> {
-    let Asked { draft, state, .. } = asked;
+) -> Result<PayloadHash, RpcError> {
+    let draft = &asked.draft;
     let call = PrivateCall {
         from: draft.from,
         nonce: draft.request.nonce.unwrap_or(nonce),
@@ -131,18 +147,28 @@ async fn private_transaction(
         gas: draft.request.gas.unwrap_or_default(),
         payload: draft.data.clone(),
     };
-    let parties = private.distribution(key);
+    let (private, key, state) = (private.clone(), *key, asked.state.clone());
     let distribution = Arc::clone(service)
         .run_heavy(move |service| service.terms(&state, &private, key, &call))
         .await?;
-    let plain = Zeroizing::new(draft.data.to_vec());
-    let hash = service.distribute(plain, distribution).await?;
+    service.distribute(Zeroizing::new(draft.data.to_vec()), distribution).await
+}
+
+/// The signed transaction that stands for a payload: the private one, or a privacy marker around it
+/// where the node is told to send such.
+async fn private_transaction(
+    service: &Arc<Service>,
+    draft: Draft,
+    (hash, parties): (PayloadHash, Distribution),
+    nonce: u64,
+    signer: &SealSigner,
+) -> Result<Bytes, RpcError> {
     let marker = service.markers.then(|| draft.clone());
     let signed = draft.unsigned(service, nonce, hash.into())?.sign(signer);
     let Some(marker) = marker else { return Ok(signed) };
     let inner = decode(service, signed)?;
     let wrapped = Zeroizing::new(inner_json(&inner)?);
-    let wrapped = service.distribute(wrapped, parties.without_terms()).await?;
+    let wrapped = service.distribute(wrapped, parties).await?;
     Ok(marker
         .into_marker(PRIVACY_MARKER_ADDRESS)
         .unsigned(service, nonce, wrapped.into())?
@@ -216,7 +242,7 @@ fn fill_transaction(service: Arc<Service>, params: Params) -> BoxFuture<Answer> 
                 let plain = Zeroizing::new(asked.draft.data.to_vec());
                 let stored = crate::private::StoredPayload { plain, sender };
                 let backend = &service.private()?.backend;
-                backend.store(stored).map_err(crate::private_sending::refused)?.into()
+                backend.store(stored).await.map_err(crate::private_sending::refused)?.into()
             }
             None => asked.draft.data.clone(),
         };

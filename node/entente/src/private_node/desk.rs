@@ -125,11 +125,14 @@ impl PrivateDesk {
             desk.perform(actions);
             Ok::<_, PrivacyError>(waiting)
         });
-        let stopping = || Rejected("the node is shutting down".to_owned());
         let waiting = begun.await.map_err(|_| stopping())?.map_err(|error| rejected(&error))?;
         let outcome = waiting.await.map_err(|_| stopping())?;
         outcome.map_err(|error| Rejected(error.to_string()))
     }
+}
+
+fn stopping() -> Rejected {
+    Rejected("the node is shutting down".to_owned())
 }
 
 pub(crate) fn rejected(error: &PrivacyError) -> Rejected {
@@ -169,9 +172,14 @@ impl PrivateBackend for DeskHandle {
         if_held(self.0.privacy.receive(hash))
     }
 
-    fn store(&self, payload: StoredPayload) -> Result<PayloadHash, Rejected> {
-        let StoredPayload { plain, sender } = payload;
-        self.0.privacy.store_raw(&plain, Some(sender)).map_err(|error| rejected(&error))
+    fn store(&self, payload: StoredPayload) -> BoxFuture<Result<PayloadHash, Rejected>> {
+        let desk = Arc::clone(&self.0);
+        Box::pin(async move {
+            let StoredPayload { plain, sender } = payload;
+            let stored = move || desk.privacy.store_raw(&plain, Some(sender));
+            let stored = tokio::task::spawn_blocking(stored).await.map_err(|_| stopping())?;
+            stored.map_err(|error| rejected(&error))
+        })
     }
 
     fn stored(&self, hash: PayloadHash) -> Result<Option<StoredPayload>, Rejected> {

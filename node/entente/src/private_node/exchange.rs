@@ -16,8 +16,8 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// Threads that take frames.
-const THREADS: [&str; 4] = ["payloads-0", "payloads-1", "payloads-2", "payloads-3"];
+/// Threads that take frames: as many payloads can share one sync of the disk.
+const THREADS: usize = 16;
 /// Frames and sessions that wait for them.
 const QUEUE: usize = 1024;
 /// Longest time until the exchange hears what time it is.
@@ -71,9 +71,9 @@ pub(crate) fn start(
 ) -> std::io::Result<(PrivateInputs, Vec<JoinHandle<()>>)> {
     let (sender, inputs) = crossbeam_channel::bounded(QUEUE);
     let mut threads = Vec::new();
-    for name in THREADS {
+    for _ in 0..THREADS {
         let (inputs, desk) = (inputs.clone(), Arc::clone(&ports.desk));
-        threads.push(stop::spawn(name, stop.clone(), move || {
+        threads.push(stop::spawn("payloads", stop.clone(), move || {
             work(&inputs, &desk);
             Ok(())
         })?);

@@ -20,6 +20,7 @@ mod migrate;
 mod network;
 mod private;
 mod private_keys;
+mod private_kills;
 mod tidy;
 mod validator_contract;
 mod wallet;
