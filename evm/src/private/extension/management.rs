@@ -150,6 +150,17 @@ mod tests {
         }
     }
 
+    /// Without metadata the constructor is followed by the code that it returns, and by nothing.
+    #[test]
+    fn the_code_that_counts_is_the_code_that_is_deployed() {
+        let deployed =
+            (0..INIT_CODE.len()).filter(|start| INIT_CODE[*start..].starts_with(&[0x60, 0x80]));
+        assert!(deployed.map(|start| keccak256(&INIT_CODE[start..])).any(|hash| hash == CODE_HASH));
+        let deployment = deployment(Address::ZERO, Address::ZERO, "");
+        assert!(deployment.starts_with(&INIT_CODE));
+        assert_eq!(deployment.len(), INIT_CODE.len() + 4 * 32);
+    }
+
     #[test]
     fn an_event_with_data_of_another_is_none() {
         for topic in [CREATED_TOPIC, VOTE_TOPIC, SHARED_TOPIC] {

@@ -198,3 +198,6 @@ fn journal_account(dump: &ContractDump) -> JournalAccount {
         .with_created_mark()
         .with_touched_mark()
 }
+
+#[cfg(test)]
+mod tests;
