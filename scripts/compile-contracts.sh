@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Compiles testdata/contracts/*.sol to the committed JSON beside them. By hand, after a change of a source.
+# Compiles testdata/contracts/*.sol to the committed JSON beside them, and the management contract of extensions to
+# the committed hex beside it. By hand, after a change of a source.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 solc_version=0.8.37
@@ -41,4 +42,29 @@ for (const file of files) {
     console.error(`${name}.json: ${contract.evm.bytecode.object.length / 2} bytes of init code`);
   }
 }
+SCRIPT
+
+cd "$root/evm/src/private/extension"
+NODE_PATH="$tools/node_modules" node - ContractExtension <<'SCRIPT'
+const fs = require("node:fs");
+const solc = require("solc");
+
+const [name] = process.argv.slice(2);
+const file = name + ".sol";
+const settings = {
+  // Networks of any fork from Byzantium on may extend contracts.
+  evmVersion: "byzantium",
+  optimizer: { enabled: true, runs: 200 },
+  metadata: { bytecodeHash: "none", appendCBOR: false },
+  outputSelection: { "*": { "*": ["evm.bytecode.object"] } },
+};
+const sources = { [file]: { content: fs.readFileSync(file, "utf8") } };
+const output = JSON.parse(
+  solc.compile(JSON.stringify({ language: "Solidity", sources, settings })),
+);
+for (const message of output.errors ?? []) console.error(message.formattedMessage);
+if ((output.errors ?? []).some((message) => message.severity === "error")) process.exit(1);
+const code = output.contracts[file][name].evm.bytecode.object;
+fs.writeFileSync(name + ".hex", code + "\n");
+console.error(`${name}.hex: ${code.length / 2} bytes of init code`);
 SCRIPT

@@ -5,6 +5,7 @@
 //! written (GoQuorum's dual state, core/vm/evm.go).
 
 mod dual;
+pub mod extension;
 mod marker;
 mod run;
 mod simulate;
@@ -36,6 +37,6 @@ pub struct PrivateExecuted {
     pub changes: StateChanges,
     /// One receipt per private transaction, ascending by its place in the block.
     pub receipts: Vec<PrivateReceipt>,
-    /// Terms of contracts that came into being.
+    /// Terms of contracts that came into being or were extended.
     pub terms: BTreeMap<Address, ContractTerms>,
 }

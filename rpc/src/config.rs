@@ -29,13 +29,15 @@ pub enum Namespace {
     Debug,
     /// `privacy_*`: how private states agree.
     Privacy,
+    /// `quorumExtension_*`: private contracts get one more party, GoQuorum's names.
+    QuorumExtension,
     /// `entente_*`.
     Entente,
 }
 
 impl Namespace {
     /// All namespaces.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Eth,
         Self::Net,
         Self::Web3,
@@ -47,6 +49,7 @@ impl Namespace {
         Self::Admin,
         Self::Debug,
         Self::Privacy,
+        Self::QuorumExtension,
         Self::Entente,
     ];
 
@@ -65,6 +68,7 @@ impl Namespace {
             Self::Admin => "admin",
             Self::Debug => "debug",
             Self::Privacy => "privacy",
+            Self::QuorumExtension => "quorumExtension",
             Self::Entente => "entente",
         }
     }

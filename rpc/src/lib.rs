@@ -9,6 +9,7 @@ mod backend;
 mod config;
 mod context;
 mod error;
+mod extension;
 mod fees;
 mod filters;
 mod health;

@@ -7,6 +7,7 @@ mod chain;
 mod clique;
 mod debug;
 mod evidence;
+mod extension;
 mod fees;
 mod filters;
 mod private;
@@ -19,6 +20,7 @@ mod validators;
 
 pub(crate) use blocks::finalized;
 pub(crate) use calls::{call_error, read_request};
+pub(crate) use sending::{decode, send};
 
 use crate::{
     Namespace,
@@ -83,6 +85,7 @@ fn table() -> impl Iterator<Item = &'static Method> {
         transactions::METHODS,
         sending::METHODS,
         private::METHODS,
+        extension::METHODS,
         fees::METHODS,
         calls::METHODS,
         filters::METHODS,

@@ -7,6 +7,7 @@
 use crate::{
     Context, RpcConfig,
     context::Service,
+    extension,
     filters::Filters,
     methods,
     middleware::{
@@ -97,6 +98,10 @@ impl RpcServer {
             .collect::<Result<Vec<_>, _>>()
             .map_err(RpcStartError::Thread)?;
         let (stop, handle) = stop_channel();
+        if service.context.private.is_some() {
+            let (heads, stopped) = (service.context.events.heads.subscribe(), stop.clone());
+            tokio::spawn(extension::run(Arc::clone(&service), heads, stopped));
+        }
         let connections = config.limits.connections;
         let acceptor = Acceptor {
             connections: Arc::new(Semaphore::new(connections as usize)),

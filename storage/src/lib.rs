@@ -69,7 +69,7 @@ pub use log_index::LogIndexQuery;
 pub use private_records::{PrivateRecords, RecordChange, RecordKind, VisitRecord};
 pub use private_states::{PrivateBlock, PrivateCommit, PrivateStates};
 pub use schema::SCHEMA_VERSION;
-pub use state_store::{AccountProof, PROOF_CHANGES_MAX, SlotProof, StateStore};
+pub use state_store::{AccountProof, PROOF_CHANGES_MAX, SlotProof, SlotsAtHead, StateStore};
 pub use state_trie::{StateTrie, StateUpdate};
 pub use state_view::{StateOverlay, StateView};
 pub use value_cipher::ValueCipher;

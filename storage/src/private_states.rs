@@ -46,7 +46,7 @@ pub struct PrivateCommit {
     pub state: StateUpdate,
     /// One receipt per private transaction, ascending by its place in the block.
     pub receipts: Vec<PrivateReceipt>,
-    /// Terms of contracts that came into being.
+    /// Terms of contracts that came into being or were extended.
     pub terms: Vec<(Address, ContractTerms)>,
 }
 
@@ -144,7 +144,7 @@ impl PrivateStates {
         self.space(id).map_or(Ok(None), |space| private_block(&space.disk, number))
     }
 
-    /// The terms that a contract came into being under, at the head.
+    /// The terms that a contract came into being under or was extended with, at the head.
     ///
     /// # Errors
     /// When the disk fails or the record is damaged.
@@ -153,12 +153,7 @@ impl PrivateStates {
         id: &PrivateStateId,
         contract: Address,
     ) -> Result<Option<ContractTerms>, StoreError> {
-        let Some(space) = self.space(id) else { return Ok(None) };
-        let key = contract.as_slice();
-        let Some(value) = space.disk.get_tagged(TERMS, key)? else { return Ok(None) };
-        let damaged =
-            || StoreError::record(Column::PrivateState, key, "not the terms of a contract");
-        decode_terms(&value).map(Some).ok_or_else(damaged)
+        self.space(id).map_or(Ok(None), |space| terms_of(&space.disk, contract))
     }
 
     /// The root of a private state after a block of the chain.
@@ -306,11 +301,13 @@ impl Space {
         state_write::put_change_set(&mut own, number, &replaced);
         log_index::put(&mut own, number, &indexed(&receipts));
         self.disk.append(batch, &own);
+        let mut before = Vec::new();
         for (contract, terms) in &terms {
+            before.extend(terms_of(&self.disk, *contract)?.map(|known| (*contract, known)));
             self.disk.put(batch, TERMS, contract.as_slice(), &encode_terms(terms));
         }
         let terms = terms.into_iter().map(|(contract, _)| contract).collect();
-        let block = PrivateBlock { state_root: state.root(), receipts, terms };
+        let block = PrivateBlock { state_root: state.root(), receipts, terms, replaced: before };
         self.disk.put(batch, BLOCKS, &number.to_be_bytes(), &block.encode());
         Ok(state.trie())
     }
@@ -337,6 +334,9 @@ impl Space {
         for contract in &block.terms {
             self.disk.delete(batch, TERMS, contract.as_slice());
         }
+        for (contract, terms) in &block.replaced {
+            self.disk.put(batch, TERMS, contract.as_slice(), &encode_terms(terms));
+        }
         self.disk.delete(batch, BLOCKS, &number.to_be_bytes());
         Ok(state.trie())
     }
@@ -346,6 +346,13 @@ impl Space {
 fn indexed(receipts: &[PrivateReceipt]) -> Vec<Receipt> {
     let with_logs = |logs: &Vec<Log>| Receipt { logs: logs.clone(), ..Receipt::default() };
     receipts.iter().map(|receipt| with_logs(&receipt.logs)).collect()
+}
+
+fn terms_of(disk: &PrivateDisk, contract: Address) -> Result<Option<ContractTerms>, StoreError> {
+    let key = contract.as_slice();
+    let Some(value) = disk.get_tagged(TERMS, key)? else { return Ok(None) };
+    let damaged = || StoreError::record(Column::PrivateState, key, "not the terms of a contract");
+    decode_terms(&value).map(Some).ok_or_else(damaged)
 }
 
 fn private_block(

@@ -4,10 +4,11 @@
 //! competing proposals cost nothing; [`crate::ChainWriter::commit`] writes.
 
 use crate::{
-    StoreError,
+    Column, KeyRange, StoreError,
     canonical::{Canonical, Tip},
     chain_writer::reversed,
     change_set::ChangeSet,
+    columns::{decode_slot_value, slot_of},
     state_trie::{StateTrie, StateUpdate, root_after},
     state_view::StateView,
     trie::{NodeReader, prove},
@@ -16,12 +17,21 @@ use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use alloy_rlp::Decodable;
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use entente_chain::{BlockNumber, StateChanges, StateError};
-use std::sync::{Arc, atomic::Ordering::SeqCst};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    sync::{Arc, atomic::Ordering::SeqCst},
+};
 
 /// Most accounts and slots in which a past state may differ from the head for a proof.
 pub const PROOF_CHANGES_MAX: usize = 100_000;
 /// Attempts at a proof while blocks are committed under it.
 const PROOF_ATTEMPTS: usize = 4;
+/// Attempts to read all slots of an account between two blocks.
+const SLOTS_ATTEMPTS: usize = 16;
+
+/// The head's number, and slots with their values if they are not too many.
+pub type SlotsAtHead = (BlockNumber, Option<BTreeMap<U256, U256>>);
 
 /// States by block. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -127,6 +137,51 @@ impl StateStore {
             accounts.iter().map(leaf).collect::<Result<_, StoreError>>()
         };
         leaves().map_err(|cause| cause.reading_state(number))
+    }
+
+    /// All slots of an account that are not zero, at the head, and the head's number; `None`: they
+    /// are more than `most`.
+    ///
+    /// # Errors
+    /// When a record is damaged, the disk fails, or blocks come faster than the slots are read.
+    pub fn slots_at_head(&self, address: Address, most: usize) -> Result<SlotsAtHead, StateError> {
+        let read = || {
+            for _ in 0..SLOTS_ATTEMPTS {
+                let number = self.canonical.tip().head.header.number;
+                let slots = self.canonical.steadily(|_| self.all_slots(address, most))?;
+                let canonical = &self.canonical;
+                if canonical.begun.load(SeqCst) == number
+                    && canonical.tip().head.header.number == number
+                {
+                    return Ok((number, slots));
+                }
+            }
+            let number = self.canonical.tip().head.header.number;
+            Err(StoreError::UnknownBlock(number))
+        };
+        read().map_err(|cause: StoreError| {
+            cause.reading_state(self.canonical.tip().head.header.number)
+        })
+    }
+
+    fn all_slots(
+        &self,
+        address: Address,
+        most: usize,
+    ) -> Result<Option<BTreeMap<U256, U256>>, StoreError> {
+        let (mut slots, mut fits) = (BTreeMap::new(), true);
+        let range = KeyRange::prefix(address.as_slice());
+        self.canonical.disk.scan(Column::Slots, &range, &mut |key, value| {
+            fits = slots.len() < most;
+            if !fits {
+                return Ok(ControlFlow::Break(()));
+            }
+            let damaged = || StoreError::record(Column::Slots, key, "not a slot");
+            let slot = slot_of(key).ok_or_else(damaged)?;
+            slots.insert(slot, decode_slot_value(key, value)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(fits.then_some(slots))
     }
 
     /// Proves an account and some of its slots as they were after a block. For a past block the

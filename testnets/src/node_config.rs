@@ -6,7 +6,7 @@ use crate::{
 };
 use std::path::PathBuf;
 
-/// All but `privacy`: everything listens on loopback, and the keys are public.
+/// All but those of private transactions: everything listens on loopback, and the keys are public.
 const NAMESPACES: &str = r#""eth", "net", "web3", "txpool", "istanbul", "qbft", "raft", "clique", "admin", "debug", "entente"#;
 
 /// How other nodes are told about one.
@@ -30,7 +30,7 @@ pub(crate) fn text(
     let (data, genesis) = (path(own.data()), path(layout.genesis()));
     let (node_key, validator_key) = (path(own.node_key()), path(own.validator_key()));
     let (namespace, sections) = match private {
-        true => (r#"", "privacy""#, private_sections(own)),
+        true => (r#"", "privacy", "quorumExtension""#, private_sections(own)),
         false => ("\"", String::new()),
     };
     format!(
@@ -117,6 +117,8 @@ mod tests {
         assert_eq!(parsed.privacy.key_folder, Some(own.privacy_keys()));
         assert_eq!(parsed.accounts.keystore, Some(own.accounts()));
         assert_eq!(parsed.accounts.password_file, Some(own.private_password()));
-        assert!(parsed.rpc.namespaces.contains(&"privacy".to_owned()));
+        for namespace in ["privacy", "quorumExtension"] {
+            assert!(parsed.rpc.namespaces.contains(&namespace.to_owned()));
+        }
     }
 }

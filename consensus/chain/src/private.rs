@@ -208,10 +208,11 @@ impl fmt::Display for PrivateStateId {
     }
 }
 
-/// Terms that a contract was created under, kept beside its account in the private state.
+/// Terms that a contract is under, kept beside its account in the private state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContractTerms {
-    /// Payload of the transaction that created it.
+    /// Payload of the transaction that created it; once it was extended, the payload with which its
+    /// state was shared.
     pub creation: PayloadHash,
     /// The flag; never [`PrivacyFlag::Standard`].
     pub flag: PrivacyFlag,

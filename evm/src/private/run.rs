@@ -4,6 +4,7 @@
 use super::{
     PrivateExecuted,
     dual::DualState,
+    extension::Extending,
     marker, terms,
     terms::Called,
     transaction::{Outcome, PrivateTransaction, run_once},
@@ -73,14 +74,14 @@ impl<'a> PrivateRun<'a> {
         (hash, payload): (PayloadHash, &PrivatePayload),
     ) -> Result<(), BlockError> {
         for id in self.node.states_of(&payload.managed) {
-            let open = match self.open.entry(id) {
+            let open = match self.open.entry(id.clone()) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => {
                     let reader = self.node.state_at(entry.key(), self.parent)?;
                     entry.insert(OpenState::new(reader, self.codes))
                 }
             };
-            let node = Node { node: &*self.node, parent: self.parent, rules };
+            let node = Node { node: &*self.node, id: &id, parent: self.parent, rules };
             let receipt = open.transact(node, public, place, (hash, payload))?;
             open.receipts.push(receipt);
         }
@@ -148,6 +149,8 @@ pub(crate) struct BlockView<'r> {
 #[derive(Clone, Copy)]
 struct Node<'r> {
     node: &'r dyn PrivateStates,
+    /// Which of its private states.
+    id: &'r PrivateStateId,
     parent: BlockNumber,
     rules: BlockView<'r>,
 }
@@ -200,6 +203,16 @@ impl<'a> OpenState<'a> {
             receipt.revert_output = output.clone();
         }
         receipt.logs = result.into_logs();
+        let mut extending = Extending {
+            node: node.node,
+            id: node.id,
+            enhanced: facts.rules.privacy_enhancements,
+            reader: &*self.reader,
+            state: &mut self.state,
+            public,
+            terms: &mut self.terms,
+        };
+        extending.take(&receipt.logs)?;
         Ok(receipt)
     }
 

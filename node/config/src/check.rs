@@ -4,9 +4,20 @@ use crate::{ConfigError, History, NodeConfig, keys, layers};
 use entente_chain::limits::PEERS_MAX;
 use std::collections::BTreeSet;
 
-const NAMESPACES: [&str; 12] = [
-    "eth", "net", "web3", "txpool", "istanbul", "qbft", "raft", "clique", "admin", "debug",
-    "privacy", "entente",
+const NAMESPACES: [&str; 13] = [
+    "eth",
+    "net",
+    "web3",
+    "txpool",
+    "istanbul",
+    "qbft",
+    "raft",
+    "clique",
+    "admin",
+    "debug",
+    "privacy",
+    "quorumExtension",
+    "entente",
 ];
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 /// Bytes of extraData that are a proposer's own.

@@ -56,7 +56,7 @@ pub(crate) const KEYS: [Key; 47] = [
     key("rpc.listen", Kind::Text, ADDRESS, "Address and port for HTTP and WebSocket; port 0 takes a free one."),
     key("rpc.allowed_hosts", Kind::List, "a list of host names", "Names that a request's Host header may have beside IP addresses; `*` is any."),
     key("rpc.cors", Kind::List, "a list of origins, such as https://app.example", "Origins of web pages that may ask; `*` is any."),
-    key("rpc.namespaces", Kind::List, "a list of eth, net, web3, txpool, istanbul, qbft, raft, clique, admin, debug, privacy, entente", "Groups of methods that are offered."),
+    key("rpc.namespaces", Kind::List, "a list of eth, net, web3, txpool, istanbul, qbft, raft, clique, admin, debug, privacy, quorumExtension, entente", "Groups of methods that are offered."),
     key("rpc.allow_unprotected_transactions", Kind::Switch, SWITCH, "Whether transactions without a chain id (EIP-155) are taken."),
     key("rpc.limits.request_bytes", Kind::Number, BYTES, "Largest request."),
     key("rpc.limits.response_bytes", Kind::Number, BYTES, "Largest response."),

@@ -128,7 +128,7 @@ impl StateReader for StateOfBlock {
 }
 
 impl PrivateState for StateOfBlock {
-    /// Terms never change once a contract has them, and an account without a contract has none.
+    /// Terms are kept as they are at the head, and only what follows the head is executed.
     fn terms(&self, contract: Address) -> Result<Option<ContractTerms>, StateError> {
         self.states.terms(&self.id, contract).map_err(|cause| StateError::Database {
             block: self.view.number(),

@@ -85,7 +85,7 @@ async fn next_nonce(service: &Arc<Service>, address: Address) -> Result<u64, Rpc
 }
 
 /// `eth_sendTransaction`: signs with an account of the node and sends; answers the hash.
-pub(super) async fn send(service: &Arc<Service>, params: Params) -> Result<B256, RpcError> {
+pub(crate) async fn send(service: &Arc<Service>, params: Params) -> Result<B256, RpcError> {
     let mut asked = Asked::read(&params)?;
     let from = asked.draft.from;
     let accounts = Arc::clone(&service.context.accounts);
@@ -176,7 +176,7 @@ async fn private_transaction(
 }
 
 /// Decodes a signed transaction and recovers its sender.
-pub(super) fn decode(
+pub(crate) fn decode(
     service: &Service,
     encoded: Bytes,
 ) -> Result<Arc<entente_chain::RecoveredTransaction>, RpcError> {

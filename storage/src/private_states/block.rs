@@ -13,26 +13,43 @@ pub struct PrivateBlock {
     pub state_root: B256,
     /// One receipt per private transaction, ascending by its place in the block.
     pub receipts: Vec<PrivateReceipt>,
-    /// Contracts that came into being under terms.
+    /// Contracts that came into being under terms, or got others.
     pub terms: Vec<Address>,
+    /// Terms that were replaced when a contract was extended.
+    pub replaced: Vec<(Address, ContractTerms)>,
 }
 
 #[derive(RlpDecodable, RlpEncodable)]
+#[rlp(trailing)]
 struct Row {
     state_root: B256,
     receipts: Vec<PrivateReceipt>,
     terms: Vec<Address>,
+    replaced: Option<Vec<ReplacedRow>>,
+}
+
+#[derive(RlpDecodable, RlpEncodable)]
+struct ReplacedRow {
+    contract: Address,
+    terms: TermsRow,
 }
 
 impl PrivateBlock {
     pub(super) fn encode(self) -> Vec<u8> {
-        let Self { state_root, receipts, terms } = self;
-        alloy_rlp::encode(Row { state_root, receipts, terms })
+        let Self { state_root, receipts, terms, replaced } = self;
+        let replaced = replaced.iter().map(|(contract, terms)| ReplacedRow {
+            contract: *contract,
+            terms: TermsRow::from(terms),
+        });
+        let replaced = Some(replaced.collect()).filter(|list: &Vec<_>| !list.is_empty());
+        alloy_rlp::encode(Row { state_root, receipts, terms, replaced })
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let Row { state_root, receipts, terms } = alloy_rlp::decode_exact(bytes).ok()?;
-        Some(Self { state_root, receipts, terms })
+        let Row { state_root, receipts, terms, replaced } = alloy_rlp::decode_exact(bytes).ok()?;
+        let replaced = replaced.unwrap_or_default().into_iter();
+        let replaced = replaced.map(|row| Some((row.contract, row.terms.read()?)));
+        Some(Self { state_root, receipts, terms, replaced: replaced.collect::<Option<_>>()? })
     }
 }
 
@@ -43,21 +60,33 @@ struct TermsRow {
     mandatory: Vec<B256>,
 }
 
+impl From<&ContractTerms> for TermsRow {
+    fn from(terms: &ContractTerms) -> Self {
+        Self {
+            creation: terms.creation.0,
+            flag: terms.flag.number(),
+            mandatory: terms.mandatory.iter().map(|key| B256::from(key.0)).collect(),
+        }
+    }
+}
+
+impl TermsRow {
+    fn read(self) -> Option<ContractTerms> {
+        let Self { creation, flag, mandatory } = self;
+        Some(ContractTerms {
+            creation: PayloadHash(creation),
+            flag: PrivacyFlag::from_number(flag.into())?,
+            mandatory: mandatory.into_iter().map(|key| RecipientKey(key.0)).collect(),
+        })
+    }
+}
+
 pub(super) fn encode_terms(terms: &ContractTerms) -> Vec<u8> {
-    alloy_rlp::encode(TermsRow {
-        creation: terms.creation.0,
-        flag: terms.flag.number(),
-        mandatory: terms.mandatory.iter().map(|key| B256::from(key.0)).collect(),
-    })
+    alloy_rlp::encode(TermsRow::from(terms))
 }
 
 pub(super) fn decode_terms(bytes: &[u8]) -> Option<ContractTerms> {
-    let TermsRow { creation, flag, mandatory } = alloy_rlp::decode_exact(bytes).ok()?;
-    Some(ContractTerms {
-        creation: PayloadHash(creation),
-        flag: PrivacyFlag::from_number(flag.into())?,
-        mandatory: mandatory.into_iter().map(|key| RecipientKey(key.0)).collect(),
-    })
+    alloy_rlp::decode_exact::<TermsRow>(bytes).ok()?.read()
 }
 
 #[cfg(test)]
@@ -79,12 +108,30 @@ mod tests {
             state_root: B256::repeat_byte(9),
             receipts: vec![receipt],
             terms: vec![Address::repeat_byte(4)],
+            replaced: Vec::new(),
         };
-        let bytes = block.clone().encode();
-        assert_eq!(PrivateBlock::decode(&bytes), Some(block));
-        for end in 0..bytes.len() {
-            assert_eq!(PrivateBlock::decode(&bytes[..end]), None);
+        let terms = ContractTerms {
+            creation: PayloadHash(B512::repeat_byte(1)),
+            flag: PrivacyFlag::PartyProtection,
+            mandatory: Vec::new(),
+        };
+        let extended =
+            PrivateBlock { replaced: vec![(Address::repeat_byte(4), terms)], ..block.clone() };
+        for block in [block, extended] {
+            let bytes = block.clone().encode();
+            assert_eq!(PrivateBlock::decode(&bytes), Some(block));
+            for end in 0..bytes.len() {
+                assert_eq!(PrivateBlock::decode(&bytes[..end]), None);
+            }
         }
+    }
+
+    #[test]
+    fn a_block_from_before_contracts_could_be_extended_is_read() {
+        let receipts = Vec::<PrivateReceipt>::new();
+        let payload = alloy_rlp::encode((&B256::ZERO, &receipts, &vec![Address::ZERO]));
+        let block = PrivateBlock { terms: vec![Address::ZERO], ..PrivateBlock::default() };
+        assert_eq!(PrivateBlock::decode(&payload), Some(block));
     }
 
     #[test]

@@ -66,6 +66,14 @@ fn terms() -> ContractTerms {
     ContractTerms { creation, flag: PrivacyFlag::StateValidation, mandatory: Vec::new() }
 }
 
+/// A contract whose terms every block changes, and its terms after one.
+const EXTENDED: Address = Address::repeat_byte(0xee);
+
+fn terms_after(number: u64) -> ContractTerms {
+    let creation = PayloadHash(B512::left_padding_from(&number.to_be_bytes()));
+    ContractTerms { creation, ..terms() }
+}
+
 fn open_states(path: &Path, options: &StorageOptions, mark: u8) -> (Database, PrivateStates) {
     let (genesis, json) = genesis();
     let database = Database::open(path, options).unwrap();
@@ -108,7 +116,7 @@ impl PrivateWorld {
                 commit.private.push(PrivateCommit {
                     state: store.root_after(&trie, Arc::new(changes)).unwrap(),
                     receipts: vec![receipt(number)],
-                    terms: vec![(contract(number), terms())],
+                    terms: vec![(contract(number), terms()), (EXTENDED, terms_after(number))],
                     id: id.clone(),
                 });
                 next.insert(id, after);
@@ -161,14 +169,39 @@ fn private_states_go_back_with_the_chain() {
     let mut world = PrivateWorld::open(folder.path(), &options());
     world.commit(10);
     assert_eq!(world.states.terms(&ids()[0], contract(7)).unwrap(), Some(terms()));
+    let extended =
+        |world: &PrivateWorld, place: usize| world.states.terms(&ids()[place], EXTENDED).unwrap();
+    assert_eq!([0, 1].map(|place| extended(&world, place)), [10, 10].map(|n| Some(terms_after(n))));
     world.public.revert_to(4);
     world.models.truncate(5);
     world.check(0);
+    assert_eq!([0, 1].map(|place| extended(&world, place)), [4, 4].map(|n| Some(terms_after(n))));
     assert_eq!(world.states.terms(&ids()[0], contract(7)).unwrap(), None);
     world.commit(9);
     world.check(0);
     drop(world);
     PrivateWorld::open(folder.path(), &options()).check(0);
+}
+
+#[test]
+fn all_slots_of_an_account_are_read_at_the_head() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = PrivateWorld::open(folder.path(), &options());
+    world.commit(10);
+    for id in ids() {
+        let store = world.states.store(&id).unwrap();
+        let mut seen = 0;
+        for (address, entry) in &world.models[10][&id] {
+            let slots: BTreeMap<_, _> = entry.slots.clone().into_iter().collect();
+            seen += slots.len();
+            let most = slots.len();
+            assert_eq!(store.slots_at_head(*address, most).unwrap(), (10, Some(slots)));
+            if most > 0 {
+                assert_eq!(store.slots_at_head(*address, most - 1).unwrap(), (10, None));
+            }
+        }
+        assert!(seen > 0);
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@
 
 mod clients;
 mod engines;
+mod extension;
 mod faults;
 mod goquorum;
 mod goquorum_private;

@@ -14,7 +14,7 @@ use k256::elliptic_curve::rand_core::{OsRng, RngCore};
 use serde_json::{Value, json};
 use std::{fs, path::Path, time::Duration};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// With input: stores its first word and logs it with topic 1. Without: answers what is stored.
 const RUNTIME: &str = concat!(
@@ -27,28 +27,28 @@ const RUNTIME: &str = concat!(
 );
 
 /// Creates the contract with a word stored.
-fn init_code(word: &str) -> String {
+pub(crate) fn init_code(word: &str) -> String {
     let word = word.trim_start_matches("0x");
     // PUSH32 word 0 SSTORE; 35 DUP1 47 0 CODECOPY 0 RETURN
     format!("0x7f{word}600055602380602f6000396000f3{RUNTIME}")
 }
 
 /// 32 random bytes in hex.
-fn random_word() -> String {
+pub(crate) fn random_word() -> String {
     let mut bytes = [0; 32];
     OsRng.fill_bytes(&mut bytes);
     hex::encode_prefixed(bytes)
 }
 
 /// Four nodes that know each other's keys.
-struct Parties {
-    network: Network,
+pub(crate) struct Parties {
+    pub(crate) network: Network,
     keys: Vec<String>,
-    accounts: Vec<String>,
+    pub(crate) accounts: Vec<String>,
 }
 
 impl Parties {
-    fn start(change: impl FnOnce(&Path)) -> Self {
+    pub(crate) fn start(change: impl FnOnce(&Path)) -> Self {
         let network = Network::private(change);
         let manifest = network.manifest();
         let all = |field: &str| -> Vec<String> {
@@ -59,27 +59,27 @@ impl Parties {
     }
 
     /// Until a node knows the keys of the three others.
-    fn wait_for_keys(&self, node: u16) {
+    pub(crate) fn wait_for_keys(&self, node: u16) {
         wait_for("the keys of the others", PATIENCE, || {
             let status = self.ask(node, "privacy_status", json!([])).ok()?;
             (status["nodes"].as_array()?.len() == 3).then_some(())
         });
     }
 
-    fn ask(&self, node: u16, method: &str, params: Value) -> Result<Value, String> {
+    pub(crate) fn ask(&self, node: u16, method: &str, params: Value) -> Result<Value, String> {
         call(self.network.port(node), method, params)
     }
 
-    fn key(&self, node: u16) -> &str {
+    pub(crate) fn key(&self, node: u16) -> &str {
         &self.keys[usize::from(node)]
     }
 
-    fn keys_of(&self, nodes: &[u16]) -> Vec<&str> {
+    pub(crate) fn keys_of(&self, nodes: &[u16]) -> Vec<&str> {
         nodes.iter().map(|node| self.key(*node)).collect()
     }
 
     /// A private transaction of a node's account; `to` is null for a creation. The hash of it.
-    fn send(
+    pub(crate) fn send(
         &self,
         (from, to): (u16, &[u16]),
         contract: &Value,
@@ -96,7 +96,7 @@ impl Parties {
     }
 
     /// The receipt of a transaction as a node sees it.
-    fn receipt(&self, node: u16, hash: &Value) -> Value {
+    pub(crate) fn receipt(&self, node: u16, hash: &Value) -> Value {
         wait_for("a receipt", PATIENCE, || {
             let receipt = self.ask(node, "eth_getTransactionReceipt", json!([hash])).ok()?;
             receipt.is_object().then_some(receipt)
@@ -104,7 +104,12 @@ impl Parties {
     }
 
     /// Creates the contract between two nodes and waits until all four have the block.
-    fn create(&self, (from, to): (u16, u16), word: &str, terms: Value) -> (Value, Value) {
+    pub(crate) fn create(
+        &self,
+        (from, to): (u16, u16),
+        word: &str,
+        terms: Value,
+    ) -> (Value, Value) {
         let hash = self.send((from, &[to]), &Value::Null, &init_code(word), terms).expect("sent");
         let receipts = (0..4).map(|node| self.receipt(node, &hash));
         let statuses: Vec<_> = receipts.map(|receipt| receipt["status"].clone()).collect();
@@ -114,11 +119,11 @@ impl Parties {
         (hash, contract)
     }
 
-    fn stored(&self, node: u16, contract: &Value) -> Value {
+    pub(crate) fn stored(&self, node: u16, contract: &Value) -> Value {
         self.ask(node, "eth_call", json!([{ "to": contract }, "latest"])).expect("a call")
     }
 
-    fn storage_root(&self, node: u16, contract: &Value) -> Result<Value, String> {
+    pub(crate) fn storage_root(&self, node: u16, contract: &Value) -> Result<Value, String> {
         self.ask(node, "eth_storageRoot", json!([contract, "latest"]))
     }
 
