@@ -68,12 +68,26 @@ impl ChainWriter {
 
     /// As [`commit`](Self::commit), but not synced: after a loss of power the block may be missing,
     /// and then it comes again out of the consensus log. The log and the chain share one
-    /// write-ahead log, so every record that is appended later makes this block durable too.
+    /// write-ahead log, so every record that is appended later makes this block durable too, as
+    /// [`sync`](Self::sync) does.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
     pub fn commit_logged(&mut self, commit: BlockCommit) -> Result<Arc<Head>, StoreError> {
         self.commit_as(commit, Durability::Buffered)
+    }
+
+    /// Makes every block durable that was committed. On one log, any synced write does.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::Failed);
+        }
+        let mut batch = Batch::default();
+        schema::put_head(&mut batch, self.canonical.tip().head.header.number);
+        self.write(&batch, self.durability)
     }
 
     fn commit_as(

@@ -3,6 +3,8 @@
 //!
 //! Never creates a database over the remains of one.
 
+mod torn_log;
+
 use crate::{Batch, Column, Durability, KeyRange, KeyValue, StoreError, Visit};
 use alloy_primitives::Bytes;
 use rocksdb::{
@@ -57,15 +59,17 @@ impl Rocks {
         }
         let options = database_options();
         let cache = Cache::new_lru_cache(cache_bytes);
-        let columns = columns_to_open(&options, path, read_only).into_iter().map(|column| {
-            ColumnFamilyDescriptor::new(column.name(), column_options(column, &cache))
-        });
-        let database = if read_only {
-            DB::open_cf_descriptors_read_only(&options, path, columns, false)
-        } else {
-            DB::open_cf_descriptors(&options, path, columns)
+        let outcome = match open_with(&options, path, &cache, read_only) {
+            Err(cause) if cause.kind() == ErrorKind::Corruption => {
+                // What cannot be read now is reported as the damage that it is.
+                match torn_log::is_torn(path).unwrap_or(false) {
+                    true => open_torn(options, path, &cache, read_only),
+                    false => Err(cause),
+                }
+            }
+            outcome => outcome,
         };
-        let database = database.map_err(|cause| open_error(path, &cause))?;
+        let database = outcome.map_err(|cause| open_error(path, &cause))?;
         Ok(Self { database, path: path.into() })
     }
 
@@ -140,6 +144,34 @@ impl KeyValue for Rocks {
     }
 }
 
+fn open_with(
+    options: &Options,
+    path: &Path,
+    cache: &Cache,
+    read_only: bool,
+) -> Result<DB, rocksdb::Error> {
+    let columns = columns_to_open(options, path, read_only)
+        .into_iter()
+        .map(|column| ColumnFamilyDescriptor::new(column.name(), column_options(column, cache)));
+    match read_only {
+        true => DB::open_cf_descriptors_read_only(options, path, columns, false),
+        false => DB::open_cf_descriptors(options, path, columns),
+    }
+}
+
+/// The last pages of the log never reached the disk: what they belong to was not durable, and
+/// nobody was told that it was. All before it is read, and nothing after it.
+fn open_torn(
+    mut options: Options,
+    path: &Path,
+    cache: &Cache,
+    read_only: bool,
+) -> Result<DB, rocksdb::Error> {
+    tracing::warn!(path = %path.display(), "the end of the database's log was never written: dropped");
+    options.set_wal_recovery_mode(rocksdb::DBRecoveryMode::PointInTime);
+    open_with(&options, path, cache, read_only)
+}
+
 fn database_options() -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
@@ -148,8 +180,8 @@ fn database_options() -> Options {
     options.set_max_background_jobs(2);
     options.set_db_write_buffer_size(WRITE_BUFFERS_BYTES);
     options.set_max_total_wal_size(LOG_BYTES_MAX);
-    // A batch torn by a crash is dropped; damage before the end of the log is an error, not a
-    // silent rewind to an older block.
+    // A batch that a crash cut off is dropped; all other damage is an error, not a silent rewind to
+    // an older block and older votes. Pages that a loss of power took: `torn_log`.
     options.set_wal_recovery_mode(rocksdb::DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_paranoid_checks(true);
     options.set_bytes_per_sync(1024 * 1024);

@@ -246,7 +246,8 @@ pub enum Recipients {
     Node(NodeId),
 }
 
-/// What an engine wants done. Carried out in order, after all records are durable.
+/// What an engine wants done. Carried out in order, after all records are durable, but for what
+/// [`Step::send_ahead`] says.
 #[derive(Clone, Debug)]
 pub enum Action {
     /// Send a message.

@@ -1,9 +1,10 @@
 //! Which engine runs: the one that the chain's rules name for the next block.
 //!
 //! A switch is the same door as a restart: the engine of the next block begins with
-//! [`Input::Recovered`] on the committed head, without records, and hears again of everything that
-//! lasts (peers, their heads, whether transactions wait, the operator's votes). Nothing else is
-//! handed over, so what an engine promised can bind no other.
+//! [`Input::Recovered`] on the committed head, and hears again of everything that lasts (peers, their
+//! heads, whether transactions wait, the operator's votes). Records are its own only: those that the
+//! log held when the process began under Clique, else none. So what an engine promised binds no
+//! other.
 //!
 //! Clique may go back: a shorter branch can be better than the one whose next block is another
 //! engine's already. Then it goes on with its branches, and the other engine keeps its promises.

@@ -107,9 +107,9 @@ impl Checker {
         }
     }
 
-    /// Whether blocks may be left again: then there is no decision to compare with.
-    fn forks(&self) -> bool {
-        matches!(self.engine, Engine::Clique | Engine::Switch)
+    /// Whether a block of this height may be left again: then there is no decision to compare with.
+    fn forks_at(&self, number: BlockNumber) -> bool {
+        self.spec.engine_at(number) == EngineKind::Clique
     }
 
     /// C5: evidence names who broke the rules, and nobody else.

@@ -1,5 +1,6 @@
 //! A disk of the simulated world behind storage's own seam: what was not synced may be lost, as a
-//! suffix of whole batches (RocksDB's log drops a torn batch by its checksum); a full disk refuses.
+//! suffix of whole batches (how RocksDB's log comes to that after torn writes: `torn_log.rs` in
+//! storage, with tests of its own); a full disk refuses.
 
 #![expect(
     clippy::disallowed_types,

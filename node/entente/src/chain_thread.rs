@@ -9,14 +9,22 @@ use crate::{
 };
 use alloy_primitives::{Address, B256};
 use anyhow::Context;
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use entente_chain::{BlockNumber, RecoveredBlock, RecoveredTransaction, limits};
 use entente_consensus::{BuildAttributes, BuildId, ChainPosition, ImportId, Input, Verdict};
 use entente_ledger::{CommittedBlock, Ledger, LedgerError, Reorganization};
 use entente_p2p::NetworkHandle;
 use entente_rpc::{Events, NewHead};
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::watch;
+
+/// A block whose batch was not synced is synced when nothing was asked for so long. Under load the next
+/// record makes it durable before.
+const SYNC_AFTER: Duration = Duration::from_millis(50);
 
 /// What the consensus thread asks of the chain.
 pub(crate) enum ChainCommand {
@@ -84,7 +92,8 @@ pub(crate) fn run(
     commands: &Receiver<ChainCommand>,
     ports: &ChainPorts,
 ) -> anyhow::Result<()> {
-    for command in commands {
+    let mut unsynced = false;
+    while let Some(command) = next_command(&mut chain, commands, &mut unsynced)? {
         match command {
             ChainCommand::Build { request, attributes } => {
                 let block = build(&mut chain, &attributes, ports);
@@ -109,6 +118,7 @@ pub(crate) fn run(
             ChainCommand::AdoptLogged(block) => {
                 let number = block.header.number;
                 take_adopted(number, adopt(&mut chain, &block, true, ports), &chain, ports)?;
+                unsynced = true;
             }
             ChainCommand::Import { request, blocks } => {
                 let result = import(&mut chain, blocks, ports)?;
@@ -122,6 +132,27 @@ pub(crate) fn run(
         }
     }
     Ok(())
+}
+
+/// Waits for a command, and makes durable what is not while there is none. `None`: the end.
+fn next_command(
+    chain: &mut Ledger,
+    commands: &Receiver<ChainCommand>,
+    unsynced: &mut bool,
+) -> anyhow::Result<Option<ChainCommand>> {
+    if !*unsynced {
+        return Ok(commands.recv().ok());
+    }
+    let command = match commands.recv_timeout(SYNC_AFTER) {
+        Ok(command) if !matches!(command, ChainCommand::Stop) => return Ok(Some(command)),
+        other => other,
+    };
+    chain.sync().context("the newest blocks cannot be made durable")?;
+    *unsynced = false;
+    match command {
+        Err(RecvTimeoutError::Timeout) => Ok(commands.recv().ok()),
+        other => Ok(other.ok()),
+    }
 }
 
 /// Commits a block. While a private payload of it cannot be read, the chain waits: going on without

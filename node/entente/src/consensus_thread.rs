@@ -1,4 +1,5 @@
-//! The thread that runs the engine: inputs in, one durable append, actions out.
+//! The thread that runs the engine: inputs in, what may be said ahead of its record out, one durable
+//! append, all other actions out.
 
 use crate::{
     chain_thread::ChainCommand, clock::Clock, evidence::EvidencePort, network_ports::NetworkPorts,

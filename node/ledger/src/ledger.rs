@@ -297,6 +297,14 @@ impl Ledger {
         self.adopt_as(block, unix_seconds, ChainWriter::commit_logged)
     }
 
+    /// Makes what was adopted durable.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn sync(&mut self) -> Result<(), LedgerError> {
+        Ok(self.writer.sync()?)
+    }
+
     fn adopt_as(
         &mut self,
         block: RecoveredBlock,

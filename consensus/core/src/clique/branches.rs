@@ -26,8 +26,10 @@ struct Claim {
     number: BlockNumber,
     hash: B256,
     ask_at: Millis,
-    /// How far below our head the next question begins.
+    /// How far below our head the next question begins, while its chain has not met our tree.
     depth: u64,
+    /// Where it begins after that: what is below has come.
+    next: Option<BlockNumber>,
 }
 
 /// Heads that peers announced, and the one question that is open.
@@ -47,11 +49,11 @@ impl Branches {
             return;
         }
         // A peer whose chain grows on must not put our question off for ever.
-        let waited = known.map(|claim| (claim.ask_at, claim.depth));
+        let waited = known.map(|claim| (claim.ask_at, claim.depth, claim.next));
         let after_grace = now.saturating_add(GRACE_MS);
-        let (ask_at, depth) = waited.unwrap_or((after_grace, FIRST_STEP));
+        let (ask_at, depth, next) = waited.unwrap_or((after_grace, FIRST_STEP, None));
         let ask_at = ask_at.min(after_grace);
-        self.claims.insert(node, Claim { number, hash, ask_at, depth });
+        self.claims.insert(node, Claim { number, hash, ask_at, depth, next });
     }
 
     pub(super) fn lost(&mut self, node: NodeId) {
@@ -70,8 +72,7 @@ impl Branches {
 }
 
 fn is_open(claim: &Claim, tree: &Tree) -> bool {
-    !tree.contains(claim.hash)
-        || tree.lacks_body(claim.hash) && claim.hash != tree.head().position.head.hash()
+    !tree.contains(claim.hash) || tree.lowest_missing(claim.hash).is_some()
 }
 
 impl Clique {
@@ -91,12 +92,17 @@ impl Clique {
         let due = branches.claims.iter().filter(|(_, claim)| claim.ask_at <= now.elapsed);
         let Some((node, claim)) = due.min_by_key(|(_, claim)| claim.ask_at) else { return };
         let (node, claim) = (*node, *claim);
-        let top = tree.head().position.head.number.min(claim.number);
-        let start = top.saturating_sub(claim.depth).max(tree.floor()).saturating_add(1);
+        let (start, count) = match tree.lowest_missing(claim.hash).or(claim.next) {
+            Some(start) => (start, BLOCK_RANGE_MAX),
+            None => {
+                let top = tree.head().position.head.number.min(claim.number);
+                let below = top.saturating_sub(claim.depth).max(tree.floor());
+                (below.saturating_add(1), claim.depth.saturating_mul(2).min(BLOCK_RANGE_MAX))
+            }
+        };
         let request = FetchId::of_engine(self.next_request());
         let until = now.elapsed.saturating_add(FETCH_TIMEOUT_MS);
         self.branches.asked = Some((request, node, until));
-        let count = claim.depth.saturating_mul(2).min(BLOCK_RANGE_MAX);
         out.then(Action::Fetch { request, from: node, start, count });
     }
 
@@ -110,41 +116,55 @@ impl Clique {
         let asked = self.branches.asked.take_if(|(asked, ..)| *asked == request);
         let Some((_, node, _)) = asked else { return };
         let blocks = blocks.unwrap_or_default();
-        let met = self.takes_branch(&blocks, now, out);
-        let deepest = REORGANISATION_BLOCKS_MAX;
+        let reached = self.takes_branch(&blocks, now, out);
+        let lacks_bodies = |tree: &Tree, hash| tree.lowest_missing(hash).is_some();
+        let Some(tree) = &self.tree else { return };
         let Some(claim) = self.branches.claims.get_mut(&node) else { return };
         claim.ask_at = now.elapsed.saturating_add(GRACE_MS);
-        if met {
+        if let Some(reached) = reached {
+            // An answer holds a few MiB at most: the rest of a long branch is asked for at once.
+            if reached < claim.number && claim.next.is_none_or(|next| reached >= next) {
+                claim.ask_at = now.elapsed;
+            }
             claim.depth = FIRST_STEP;
-        } else if claim.depth < deepest {
+            claim.next = Some(reached.saturating_add(1));
+        } else if claim.next.take().is_some() || lacks_bodies(tree, claim.hash) {
+            claim.depth = FIRST_STEP;
+        } else if claim.depth < REORGANISATION_BLOCKS_MAX {
             claim.ask_at = now.elapsed;
-            claim.depth = claim.depth.saturating_mul(4).min(deepest);
+            claim.depth = claim.depth.saturating_mul(4).min(REORGANISATION_BLOCKS_MAX);
         } else {
             tracing::warn!(
                 peer = %node,
                 number = claim.number,
                 hash = %claim.hash,
-                "a peer's chain left ours more than {deepest} blocks ago and cannot be taken over"
+                "a peer's chain left ours more than {REORGANISATION_BLOCKS_MAX} blocks ago and \
+                 cannot be taken over"
             );
             claim.depth = FIRST_STEP;
             claim.ask_at = now.elapsed.saturating_add(60 * 1_000);
         }
     }
 
-    /// Puts fetched blocks into the tree; whether they met it.
-    fn takes_branch(&mut self, blocks: &[RecoveredBlock], now: Now, out: &mut Step) -> bool {
-        let mut met = false;
+    /// Puts fetched blocks into the tree; the highest of them that is there.
+    fn takes_branch(
+        &mut self,
+        blocks: &[RecoveredBlock],
+        now: Now,
+        out: &mut Step,
+    ) -> Option<BlockNumber> {
+        let mut reached = None;
         for block in blocks {
             // A wrong body under a good header must not make the header bad.
             if !crate::message::body_matches(block) {
                 break;
             }
             match self.on_block(block, now, out) {
-                Ok(Placed::New | Placed::Known) => met = true,
+                Ok(Placed::New | Placed::Known) => reached = Some(block.header.number),
                 Ok(Placed::Orphan) => {}
                 Ok(Placed::Refused) | Err(_) => break,
             }
         }
-        met
+        reached
     }
 }

@@ -1,7 +1,7 @@
 //! Seals blocks: at our turn when the period is over, else a little later, drawn at random, and only
 //! if nobody else was faster.
 
-use super::Clique;
+use super::{Clique, tree::Placed};
 use crate::{
     engine::{Action, BuildAttributes, BuildId, ChainPosition, Millis, Now, Recipients, Step},
     rules::{
@@ -222,8 +222,11 @@ impl Clique {
             self.unheard = None;
         } else if tree.get(parent).is_some() {
             let Some(block) = self.unheard.take() else { return };
-            if self.on_block(&block, now, out).is_ok() {
-                self.tell_everybody(block, out);
+            match self.on_block(&block, now, out) {
+                Ok(Placed::New) => self.tell_everybody(block, out),
+                // Our clock went back: its time comes. Another block would be a second word.
+                Ok(Placed::Refused) => self.unheard = Some(block),
+                Ok(Placed::Known | Placed::Orphan) | Err(_) => {}
             }
         }
     }

@@ -91,9 +91,29 @@ impl Tree {
         self.nodes.contains_key(&hash) || self.bad.iter().any(|(_, bad)| *bad == hash)
     }
 
-    /// Whether a body is missing that a better branch would need.
-    pub(super) fn lacks_body(&self, hash: B256) -> bool {
-        self.nodes.get(&hash).is_some_and(|node| node.block.is_none())
+    /// The lowest block without a body on the way from the canonical chain to a block that is
+    /// heavier than ours: that branch cannot be taken without it.
+    pub(super) fn lowest_missing(&self, hash: B256) -> Option<BlockNumber> {
+        let mut at = self.nodes.get(&hash)?;
+        let mut canonical = self.head();
+        if self.weight(at, true) <= self.weight(canonical, true) {
+            return None;
+        }
+        let mut missing = None;
+        loop {
+            let (number, parent) = (at.position.head.number, at.position.head.parent_hash);
+            while canonical.position.head.number > number {
+                canonical = self.nodes.get(&canonical.position.head.parent_hash)?;
+            }
+            if canonical.position.head.hash() == at.position.head.hash() {
+                return missing;
+            }
+            if at.block.is_none() {
+                missing = Some(number);
+            }
+            // Too deep to be taken.
+            at = self.nodes.get(&parent)?;
+        }
     }
 
     /// The lowest height at which a branch may leave the canonical chain.

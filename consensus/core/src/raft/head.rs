@@ -1,6 +1,6 @@
 //! Takes up the height after a committed block: at start, and whenever the chain moves.
 
-use super::{Raft, cluster::Cluster, state::Role};
+use super::{Raft, cluster::Cluster, recovery::lies_on, state::Role};
 use crate::engine::{ChainPosition, Now, Step};
 
 impl Raft {
@@ -12,7 +12,11 @@ impl Raft {
         }
         let ours = self.adopting == Some(hash);
         let before = self.cluster.take();
+        self.let_go_of_other_branches(&position.head, now);
         self.enter(position, now);
+        if let Some(before) = &before {
+            self.ask_anew_if_replaced(before.head(), now);
+        }
         self.keep_or_leave_part(before.as_ref(), ours, now);
         let Some(cluster) = &self.cluster else { return };
         let term = cluster.head_term;
@@ -32,14 +36,14 @@ impl Raft {
 
     /// Forgets what belongs to heights below the next one.
     pub(super) fn enter(&mut self, position: ChainPosition, now: Now) {
-        let head = position.head.number;
+        let head = &position.head;
         self.adopting = None;
         self.decided = None;
         self.refused = None;
         self.reported = None;
         // The record may keep it: a block at or below the head says nothing.
-        self.durable.accepted.take_if(|accepted| accepted.block.header.number <= head);
-        self.executing.take_if(|executing| executing.block.header.number <= head);
+        self.durable.accepted.take_if(|accepted| accepted.block.header.number <= head.number);
+        self.executing.take_if(|executing| !lies_on(&executing.block, head));
         self.cluster = Cluster::new(position, &self.spec, now.elapsed);
         match &self.cluster {
             Some(cluster) => {

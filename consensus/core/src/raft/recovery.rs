@@ -8,13 +8,14 @@
 
 use super::{
     Raft,
-    state::{Accepted, Durable, Executing, Position},
+    cluster::Cluster,
+    state::{Accepted, Executing, Position},
     wire::Body,
 };
 use crate::engine::{ChainPosition, Millis, Now, Step};
 use alloy_primitives::Address;
 use entente_chain::{
-    BlockNumber, ChainSpec, RecoveredBlock,
+    BlockNumber, ChainSpec, RecoveredBlock, SealedHeader,
     extra_data::raft::{MemberChange, RaftExtra},
     limits::VALIDATORS_MAX,
 };
@@ -50,7 +51,7 @@ pub(super) enum Missing {
     Answers(Vec<Address>),
     /// Blocks up to this height.
     Blocks(BlockNumber),
-    /// The block that these have accepted.
+    /// The block that these have accepted, or their word that they let go of it.
     Block(Vec<Address>),
     /// That block is not executed yet.
     Execution,
@@ -58,6 +59,16 @@ pub(super) enum Missing {
 }
 
 impl Blank {
+    fn new(nonce: u64, now: Now) -> Self {
+        Self {
+            nonce,
+            since: now.elapsed,
+            answers: BTreeMap::new(),
+            farthest: None,
+            ask_at: now.elapsed,
+        }
+    }
+
     fn target(&self) -> Position {
         self.answers.values().map(|(_, position)| *position).max().unwrap_or_default()
     }
@@ -88,16 +99,9 @@ impl Blank {
     }
 }
 
-/// Whether a node accepted a block that does not lie on its head. Its chain was lost, or replaced by
-/// an older one, and its log was not: it cannot keep that block until it has the ones below, and must
-/// not vote as if it had none.
-fn is_ahead(durable: &Durable, position: &ChainPosition) -> bool {
-    let head = &position.head;
-    let next = head.number.saturating_add(1);
-    durable.accepted.as_ref().is_some_and(|accepted| {
-        let header = &accepted.block.header;
-        header.number > next || header.number == next && header.parent_hash != head.hash()
-    })
+pub(super) fn lies_on(block: &RecoveredBlock, head: &SealedHeader) -> bool {
+    let header = &block.header;
+    header.number == head.number.saturating_add(1) && header.parent_hash == head.hash()
 }
 
 impl Raft {
@@ -112,27 +116,47 @@ impl Raft {
             crate::Record::Raft(record) => Some(record.0),
             _ => None,
         });
-        let forgot = newest.as_ref().is_none_or(|durable| is_ahead(durable, &position));
-        self.blank = forgot.then(|| Blank {
-            nonce: self.random.next(),
-            since: now.elapsed,
-            answers: BTreeMap::new(),
-            farthest: None,
-            ask_at: now.elapsed,
-        });
+        self.blank = None;
+        if newest.is_none() {
+            self.begin_to_ask(now);
+        }
         self.durable = newest.unwrap_or_default();
+        self.let_go_of_other_branches(&position.head, now);
         self.enter(position, now);
         self.follow(None, now);
-        if let Some(cluster) = &self.cluster {
-            let (next, parent) = (cluster.next(), cluster.head().hash());
-            let term = cluster.head_term;
-            self.durable.accepted.take_if(|accepted| {
-                let header = &accepted.block.header;
-                header.number != next || header.parent_hash != parent
-            });
-            if term > self.durable.term {
-                self.enter_term(term, now, out);
-            }
+        let term = self.cluster.as_ref().map_or(0, |cluster| cluster.head_term);
+        if term > self.durable.term {
+            self.enter_term(term, now, out);
+        }
+    }
+
+    fn begin_to_ask(&mut self, now: Now) {
+        self.blank = Some(Blank::new(self.random.next(), now));
+    }
+
+    /// Drops an accepted block that lies above the head but not on it: the chain was lost, or
+    /// replaced by an older one, and the log was not; or Clique changed to another of its last
+    /// blocks. It cannot be voted on here, and may have been counted: a node must not vote as if it
+    /// had none, and asks. If it was decided, whoever adopted it answers with a higher position.
+    pub(super) fn let_go_of_other_branches(&mut self, head: &SealedHeader, now: Now) {
+        let dropped = self.durable.accepted.take_if(|accepted| {
+            accepted.block.header.number > head.number && !lies_on(&accepted.block, head)
+        });
+        if let Some(Accepted { block, term }) = dropped {
+            tracing::warn!(block = %block.hash(), term, "an accepted block lies on another branch");
+            self.begin_to_ask(now);
+        }
+    }
+
+    /// What others said of a head that is replaced is no measure any more: they let go of what they
+    /// had accepted on it.
+    pub(super) fn ask_anew_if_replaced(&mut self, before: &SealedHeader, now: Now) {
+        let Some(head) = self.cluster.as_ref().map(Cluster::head) else { return };
+        let above = head.number.saturating_sub(before.number);
+        let replaced =
+            head.number <= before.number || above == 1 && head.parent_hash != before.hash();
+        if replaced && self.blank.is_some() {
+            self.begin_to_ask(now);
         }
     }
 
@@ -163,7 +187,8 @@ impl Raft {
         if target.height > own.height {
             return Some(Missing::Blocks(target.height.saturating_sub(1)));
         }
-        if blank.taken_over().is_some() {
+        let executable = |accepted: &Accepted| lies_on(&accepted.block, cluster.head());
+        if blank.taken_over().is_some_and(executable) {
             return Some(Missing::Execution);
         }
         let holders = blank.answers.iter().filter(|(_, (_, position))| *position == target);
@@ -252,6 +277,12 @@ impl Raft {
         out: &mut Step,
     ) {
         let Some(blank) = &mut self.blank else { return };
+        let first = blank.answers.get(&author).map(|(_, position)| *position);
+        if first.is_some_and(|first| position < first) {
+            // It let go of its block since: Clique changed its head.
+            self.begin_to_ask(now);
+            return;
+        }
         if blank.answers.len() < ANSWERS_MAX {
             blank.answers.entry(author).or_insert((term, position));
         }

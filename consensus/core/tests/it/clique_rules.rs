@@ -39,6 +39,22 @@ fn a_seal_that_nobody_heard_of_is_said_again_after_a_restart() {
     assert!(said(&bench.start(&bench.after(&genesis, &first[0]))).is_empty(), "it is the head");
 }
 
+/// With the clock more than 15 s back it was dropped at the first look, as a block of the future, and
+/// every later one weighed no more.
+#[test]
+fn a_seal_that_nobody_heard_of_waits_for_a_clock_that_went_back() {
+    let mut bench = Bench::new(1, false, Vec::new());
+    let genesis = bench.genesis.clone();
+    bench.start(&genesis);
+    bench.now = 60_000;
+    let first = said(&bench.wait_for_seal(70_000).expect("a seal"));
+    assert_eq!(first.len(), 1);
+    bench.now = 0;
+    assert!(said(&bench.start(&genesis)).is_empty(), "its time has not come");
+    bench.now = 50_000;
+    assert_eq!(said(&bench.step(Input::Wake)), first);
+}
+
 /// Switch seed 18: nodes that stand on different last blocks of Clique never meet under the next
 /// engine, which cannot leave a block again.
 #[test]

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "what helpers refuse fails their test")]
 
 mod clique_bench;
+mod clique_branches;
 mod clique_hostile;
 mod clique_rules;
 mod ibft_bench;
@@ -21,6 +22,7 @@ mod raft_members;
 mod raft_rules;
 mod raft_scenarios;
 mod raft_seeds;
+mod raft_switch;
 mod raft_world;
 mod rules;
 mod sync;

@@ -243,7 +243,8 @@ fn a_learner_executes_and_adopts_and_promises_nothing() {
     let done = bench.executed(&block);
     assert!(!done.persisted, "R7: nobody counts on it");
     assert_eq!(answered(&done.actions), [(4, block.hash(), B256::ZERO)]);
-    assert_eq!(adopts(&bench.say(1, 4, commit_of(&block)).actions), [block.hash()]);
+    let done = bench.say(1, 4, commit_of(&block));
+    assert_eq!(logged_and_synced(&done.actions), (vec![], vec![block.hash()]), "it has no log");
     let asked = |trial| Body::AskVote {
         position: Position { height: 99, term: 0 },
         proposed: 8,
@@ -254,6 +255,47 @@ fn a_learner_executes_and_adopts_and_promises_nothing() {
     assert!(said(&bench.say(1, 7, asked(true)).actions).is_empty());
     bench.committed(&block);
     assert_eq!(bench.engine.next_deadline(), None, "it does not campaign");
+}
+
+/// Blocks that go to the chain unsynced, and synced.
+fn logged_and_synced(actions: &[Action]) -> (Vec<B256>, Vec<B256>) {
+    let (mut logged, mut synced) = (Vec::new(), Vec::new());
+    for action in actions {
+        match action {
+            Action::AdoptLogged(block) => logged.push(block.hash()),
+            Action::Adopt(block) => synced.push(block.hash()),
+            _ => {}
+        }
+    }
+    (logged, synced)
+}
+
+/// Only what the newest record holds may be lost with the power.
+#[test]
+fn a_block_is_not_synced_again_where_the_log_has_it_and_nowhere_else() {
+    let follower = || {
+        let bench = Bench::new(3, 3);
+        let block = bench.block(1, 1, 1);
+        (bench, block)
+    };
+    let (mut bench, block) = follower();
+    bench.say(1, 1, bench.append(Some(block.clone())));
+    bench.executed(&block);
+    let done = bench.say(1, 1, commit_of(&block));
+    assert_eq!(logged_and_synced(&done.actions), (vec![block.hash()], vec![]), "accepted");
+
+    let (mut bench, block) = follower();
+    bench.say(1, 1, bench.append(Some(block.clone())));
+    bench.say(2, 2, commit_of(&block));
+    let done = bench.executed(&block);
+    assert_eq!(logged_and_synced(&done.actions), (vec![], vec![block.hash()]), "its term is over");
+
+    let mut bench = Bench::leading(3, 3);
+    let done = bench.transactions_wait();
+    let sent = said(&bench.built(&done.actions, 1, true).actions);
+    let Some((_, Body::Append { block: Some(block), .. })) = sent.first() else { panic!("sent") };
+    let done = bench.say(1, 1, answer(0, block.hash()));
+    assert_eq!(logged_and_synced(&done.actions), (vec![block.hash()], vec![]), "its own");
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl Checker {
     /// A node's head moved: never back where blocks are final.
     pub(crate) fn head(&mut self, node: usize, number: BlockNumber) -> Result<(), Finding> {
         let before = self.served.heads.insert(node, number).unwrap_or(0);
-        match number > before || self.forks() {
+        match number > before || self.forks_at(before) {
             true => Ok(()),
             false => finding("O1", format!("node {node} goes from {before} to {number}")),
         }
@@ -59,7 +59,7 @@ impl Checker {
         indexed: bool,
     ) -> Result<(), Finding> {
         let (number, hash) = (block.header.number, block.hash());
-        let decided = self.decided.get(&number).filter(|_| !self.forks());
+        let decided = self.decided.get(&number).filter(|_| !self.forks_at(number));
         if decided.is_some_and(|decided| *decided != hash) {
             return finding("S2", format!("node {node} serves {hash} at decided height {number}"));
         }
@@ -86,7 +86,7 @@ mod tests {
         scenario::{Scenario, key},
     };
     use alloy_primitives::Address;
-    use entente_chain::{Header, SealedHeader};
+    use entente_chain::{Header, SealedHeader, spec::EngineKind};
     use entente_consensus::EngineStatus;
     use std::collections::BTreeSet;
 
@@ -124,6 +124,28 @@ mod tests {
         assert_eq!(letter(checker.head(0, 5)), None);
         assert_eq!(letter(checker.head(1, 4)), None);
         assert_eq!(letter(checker.head(0, 5)), Some("O1"));
+    }
+
+    /// Before a switch from Clique blocks may be left, after it they may not.
+    #[test]
+    fn heads_that_go_back_after_a_switch_are_found() {
+        let mut drawn = (0..1_000).map(|seed| Scenario::draw(Engine::Switch, Profile::Fast, seed));
+        let leaves_clique = |scenario: &Scenario| {
+            let next = scenario.switch.map(|(_, kind)| kind);
+            scenario.kind == EngineKind::Clique && next != Some(EngineKind::Clique)
+        };
+        let scenario = drawn.find(leaves_clique).unwrap();
+        let validators = vec![key(0).address(), key(1).address()];
+        let (genesis, _) = scenario.genesis(validators.clone(), Address::ZERO);
+        let mut checker = Checker::new(&genesis, &validators, Engine::Switch, BTreeSet::new());
+        let is_left = |number: &BlockNumber| genesis.spec.engine_at(*number) != EngineKind::Clique;
+        let first = (1..100).find(is_left).unwrap();
+        let back = Some("O1");
+        for (number, found) in
+            [(first - 1, None), (first - 2, None), (first, None), (first - 1, back)]
+        {
+            assert_eq!(letter(checker.head(0, number)), found, "{number}");
+        }
     }
 
     #[test]

@@ -6,7 +6,10 @@ use crate::{
     scenario::{Profile, Sabotage, environment},
 };
 use alloy_primitives::B256;
-use entente_chain::{spec::ChainSpec, transaction::Signing};
+use entente_chain::{
+    spec::{ChainSpec, EngineKind},
+    transaction::Signing,
+};
 use entente_consensus::{
     ChainPosition, EngineStatus, Input, Now, Record, Replica, Step,
     rules::rules_for,
@@ -123,8 +126,8 @@ impl World {
             Err(error) => return self.fail("S7", format!("node {node} does not open: {error}")),
         };
         let head = process.position.head.number;
-        let forks = self.scenario.engine == crate::Engine::Clique || self.scenario.switch.is_some();
         let (before, hash) = self.nodes[node].last_head;
+        let forks = self.genesis.spec.engine_at(before) == EngineKind::Clique;
         if head < before && !forks && !self.nodes[node].wiped {
             if head + 1 != before || !holds(&records, hash) {
                 let what = format!("node {node} opens at {head}, it had committed {before}");

@@ -5,6 +5,7 @@
 
 mod branches;
 mod contract;
+mod durability;
 mod executed_once;
 mod kill;
 mod private;

@@ -156,8 +156,11 @@ impl World {
     }
 
     pub(crate) fn open_with(folder: &Path, genesis: &str, options: &StorageOptions) -> Self {
+        Self::over(Database::open(folder, options).unwrap(), genesis)
+    }
+
+    pub(crate) fn over(database: Database, genesis: &str) -> Self {
         let parsed = Genesis::parse(genesis.as_bytes()).unwrap();
-        let database = Database::open(folder, options).unwrap();
         database.initialise(&parsed, genesis.as_bytes()).unwrap();
         let spec = Arc::new(parsed.spec);
         let rules = rules_for(Arc::clone(&spec));
