@@ -3,7 +3,7 @@
 
 mod room;
 
-use super::fork_choice::{Weight, is_better};
+use super::fork_choice::{FinalHeights, Weight, is_better};
 use crate::{
     engine::ChainPosition,
     rules::HeaderRules,
@@ -178,21 +178,23 @@ impl Tree {
         signer
     }
 
-    fn weight(&self, node: &Node, eip3436: bool) -> Weight {
+    fn weight(&self, node: &Node, finals: &FinalHeights, eip3436: bool) -> Weight {
         let parent = self.nodes.get(&node.position.head.parent_hash);
-        Weight::of(node, parent.map(|parent| parent.position.tally.validators()), eip3436)
+        let signers = parent.map(|parent| parent.position.tally.validators());
+        Weight::of(node, finals.newest(node.position.head.number), signers, eip3436)
     }
 
     /// A branch that is better than the canonical chain and whose bodies are all here: the height
     /// at which it leaves, and its blocks, ascending.
     pub(super) fn better_branch(
         &self,
+        finals: &FinalHeights,
         eip3436: bool,
     ) -> Option<(BlockNumber, Vec<RecoveredBlock>)> {
         let mut best: Option<(Weight, Vec<RecoveredBlock>, BlockNumber)> = None;
-        let ours = self.weight(self.head(), eip3436);
+        let ours = self.weight(self.head(), finals, eip3436);
         for node in self.nodes.values() {
-            let weight = self.weight(node, eip3436);
+            let weight = self.weight(node, finals, eip3436);
             let than = best.as_ref().map_or(&ours, |(best, ..)| best);
             if is_better(&weight, than, eip3436)
                 && let Some((ancestor, blocks)) = self.path(node)
@@ -201,6 +203,11 @@ impl Tree {
             }
         }
         best.map(|(_, blocks, ancestor)| (ancestor, blocks))
+    }
+
+    /// The way from the canonical chain to a block beside it, when all bodies on it are here.
+    pub(super) fn way_to(&self, hash: B256) -> Option<(BlockNumber, Vec<RecoveredBlock>)> {
+        self.path(self.nodes.get(&hash)?).filter(|(_, blocks)| !blocks.is_empty())
     }
 
     /// From the canonical chain up to a block.

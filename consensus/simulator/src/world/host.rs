@@ -179,7 +179,9 @@ impl World {
             Err(_) if process.ledger.head().header.number >= number => {}
             // Only a chain that forks can have left the parent in the meantime.
             Err(LedgerError::ParentMissing { .. })
-                if self.genesis.spec.engine_at(number) == EngineKind::Clique => {}
+                if self.genesis.spec.engine_at(number) == EngineKind::Clique
+                    || self.genesis.spec.engine_at(number.saturating_sub(1))
+                        == EngineKind::Clique => {}
             Err(_) if self.nodes[node].behaviour.is_some() => {}
             Err(error) => {
                 self.fail(

@@ -68,6 +68,7 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clique::fork_choice::FinalHeights;
     use crate::{clique::tree::Node, engine::ChainPosition};
     use alloy_primitives::{Address, Bytes};
     use entente_chain::{
@@ -143,7 +144,8 @@ mod tests {
         assert_eq!(tree.nodes.len(), BLOCKS_MAX);
         assert!(positions.iter().all(|kept| tree.get(kept.head.hash()).is_some()));
         assert!(branch.iter().all(|kept| tree.get(*kept).is_some()));
-        let (ancestor, blocks) = tree.better_branch(true).expect("the branch is heavier");
+        let (ancestor, blocks) =
+            tree.better_branch(&FinalHeights::default(), true).expect("the branch is heavier");
         assert_eq!((ancestor, blocks.len()), (10, 11));
     }
 
