@@ -34,6 +34,7 @@ use entente_chain::{
     BlockNumber, ChainSpec, EnvironmentId, RecoveredBlock, ValidatorSet, signer::SealSigner,
     spec::EngineKind,
 };
+use fork_choice::FinalHeights;
 use sealing::Turn;
 use std::sync::Arc;
 use tree::Tree;
@@ -84,6 +85,9 @@ pub struct Clique {
     next_number: BlockNumber,
     requests: u64,
     best_peer_head: BlockNumber,
+    finals: FinalHeights,
+    /// The block that the next engine is bound to build on.
+    preferred: Option<B256>,
 }
 
 /// A change of the canonical chain that is being carried out.
@@ -99,6 +103,8 @@ impl Clique {
     pub fn new(spec: Arc<ChainSpec>, signer: Option<SealSigner>, settings: CliqueSettings) -> Self {
         Self {
             rules: rules::rules_for(Arc::clone(&spec)),
+            finals: FinalHeights::of(&spec),
+            preferred: None,
             spec,
             signer,
             random: Random(settings.seed),
@@ -143,7 +149,10 @@ impl Clique {
         self.next_number = position.head.number.saturating_add(1);
         self.head_since = now.elapsed;
         let ours = self.has_a_say(position.head.number);
-        self.tree = ours.then(|| Tree::new(position, ancestors).with_signers(&self.rules));
+        self.tree = ours.then(|| {
+            let tree = Tree::new(position, ancestors).with_signers(&self.rules);
+            tree.with_finals(self.finals.clone())
+        });
         self.turn = None;
     }
 
@@ -157,7 +166,10 @@ impl Clique {
         }
         match &mut self.tree {
             Some(tree) => tree.commit(position, &self.rules),
-            None => self.tree = Some(Tree::new(position, Vec::new())),
+            None => {
+                let tree = Tree::new(position, Vec::new());
+                self.tree = Some(tree.with_finals(self.finals.clone()));
+            }
         }
     }
 
@@ -208,6 +220,31 @@ impl Clique {
         self.seal_if_due(now, out);
     }
 
+    /// The branch to change to: one with blocks that are decided for good; else the one that the
+    /// next engine is bound to; else the heaviest.
+    fn next_branch(
+        &self,
+        tree: &Tree,
+        eip3436: bool,
+    ) -> Option<(BlockNumber, Vec<RecoveredBlock>)> {
+        let head = &tree.head().position.head;
+        let better = tree.better_branch(eip3436);
+        let Some(preferred) = self.preferred.filter(|hash| tree.get(*hash).is_some()) else {
+            return better;
+        };
+        let last_final = self.finals.newest(head.number);
+        let end = |blocks: &[RecoveredBlock]| blocks.last().map_or(0, |last| last.header.number);
+        let settled = |blocks: &[RecoveredBlock]| self.finals.newest(end(blocks)) > last_final;
+        if better.as_ref().is_some_and(|(_, blocks)| settled(blocks)) {
+            return better;
+        }
+        if preferred == head.hash() {
+            return None;
+        }
+        let way = tree.way_to(preferred);
+        way.filter(|(_, blocks)| self.finals.newest(end(blocks)) >= last_final)
+    }
+
     /// Has the best branch made canonical, if it is not.
     fn choose(&mut self, out: &mut Step) {
         if self.changing.is_some() || self.retry_at.is_some() {
@@ -215,8 +252,8 @@ impl Clique {
         }
         let eip3436 = self.spec.rules_at(self.next_number).eip3436;
         let Some(tree) = &self.tree else { return };
-        let Some((ancestor, blocks)) = tree.better_branch(eip3436) else { return };
         let head = tree.head().position.head.number;
+        let Some((ancestor, blocks)) = self.next_branch(tree, eip3436) else { return };
         let request = ImportId::of_engine(self.next_request());
         let handed = blocks.iter().map(|block| (block.header.number, block.hash())).collect();
         self.changing = Some(Change { request, blocks: handed });
@@ -251,6 +288,13 @@ impl Engine for Clique {
             Input::Wake | Input::Peer { .. } | Input::Executed { .. } => {}
         }
         self.advance(now, out);
+    }
+
+    fn prefer(&mut self, block: Option<B256>, now: Now, out: &mut Step) {
+        if self.preferred != block {
+            self.preferred = block;
+            self.advance(now, out);
+        }
     }
 
     fn next_deadline(&self) -> Option<Millis> {

@@ -339,6 +339,13 @@ pub struct Evidence {
 pub trait Engine: Send {
     /// Takes one input.
     fn step(&mut self, now: Now, input: Input, out: &mut Step);
+    /// The block that the next one must lie on, where the head may still change (Clique made it)
+    /// and this engine may have helped to decide its child already.
+    fn bound_to(&self) -> Option<B256> {
+        None
+    }
+    /// The block that another engine is bound to; for Clique, which can go there.
+    fn prefer(&mut self, _block: Option<B256>, _now: Now, _out: &mut Step) {}
     /// `step(.., Input::Wake, ..)` is due at this `Now::elapsed`; `None`: wait for input.
     fn next_deadline(&self) -> Option<Millis>;
     /// A snapshot for people and probes.

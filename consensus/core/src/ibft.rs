@@ -16,6 +16,7 @@ mod evidence;
 mod format;
 mod height;
 mod justification;
+mod parent;
 mod payload;
 mod peers;
 mod prepare;
@@ -48,7 +49,7 @@ use entente_chain::{
     spec::EngineKind,
 };
 use format::Format;
-use height::{Height, Progress};
+use height::{Height, Known, Progress};
 use peers::Peers;
 use std::sync::Arc;
 
@@ -130,7 +131,7 @@ impl Ibft {
         let mut height = Height::new(position, &self.spec, format, self.own_address(), now.elapsed);
         // The parent may have changed under us (Clique made it): what we said still binds us.
         if let Some(before) = before.filter(|before| before.number == height.number) {
-            height.promises.sent = before.promises.sent;
+            height.go_on_from(before, now);
         }
         self.height = Some(height);
         for (from, admitted) in self.backlog.take(self.next_number) {
@@ -287,9 +288,10 @@ impl Ibft {
     fn retry_execution(height: &mut Height, now: Now, out: &mut Step) -> bool {
         let due =
             |progress: &Progress| matches!(progress, Progress::RetryAt(at) if *at <= now.elapsed);
-        let Some(known) = height.known.iter_mut().find(|known| due(&known.progress)) else {
-            return false;
-        };
+        let parent = height.parent.hash();
+        let here = |known: &&mut Known| known.block.header.parent_hash == parent;
+        let mut waiting = height.known.iter_mut().filter(here);
+        let Some(known) = waiting.find(|known| due(&known.progress)) else { return false };
         known.progress = Progress::Running;
         out.then(Action::Execute(known.block.clone()));
         true
@@ -326,6 +328,10 @@ impl Engine for Ibft {
         }
         self.deadline = None;
         self.advance(now, out);
+    }
+
+    fn bound_to(&self) -> Option<B256> {
+        self.wanted_parent()
     }
 
     fn next_deadline(&self) -> Option<Millis> {

@@ -16,6 +16,7 @@ mod election;
 mod following;
 mod head;
 mod membership;
+mod parent;
 mod peers;
 mod proposal;
 mod record;
@@ -41,6 +42,7 @@ use alloy_primitives::{Address, B256};
 use cluster::Cluster;
 use entente_chain::{ChainSpec, EnvironmentId, NodeId, signer::SealSigner};
 use membership::PendingChanges;
+use parent::ProposedOn;
 use peers::Peers;
 use recovery::Blank;
 use state::{Durable, Executing, Refused, Role};
@@ -107,6 +109,8 @@ pub struct Raft {
     adopting: Option<B256>,
     peers: Peers,
     changes: PendingChanges,
+    /// Where the newest block of a leader that this node heard of lies.
+    proposed_on: Option<ProposedOn>,
     leader: Option<Address>,
     leader_heard: Option<Millis>,
     election_at: Millis,
@@ -137,6 +141,7 @@ impl Raft {
             adopting: None,
             peers: Peers::default(),
             changes: PendingChanges::default(),
+            proposed_on: None,
             leader: None,
             leader_heard: None,
             election_at: 0,
@@ -353,6 +358,10 @@ impl Engine for Raft {
             Input::Wake | Input::Fetched { .. } | Input::Imported { .. } => {}
         }
         self.advance(now, out);
+    }
+
+    fn bound_to(&self) -> Option<B256> {
+        self.wanted_parent()
     }
 
     fn next_deadline(&self) -> Option<Millis> {

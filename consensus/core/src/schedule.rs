@@ -6,13 +6,14 @@
 //! log held when the process began under Clique, else none. So what an engine promised binds no
 //! other.
 //!
-//! Clique may go back: a shorter branch can be better than the one whose next block is another
+//! Clique may go back where nothing binds the next engine to its last block
+//! ([`Engine::bound_to`]): a shorter branch can be better than the one whose next block is another
 //! engine's already. Then it goes on with its branches, and the other engine keeps its promises.
 
 use crate::{
     clique::{Clique, CliqueSettings},
     engine::{ChainPosition, Engine, EngineStatus, Input, Millis, Now, Operation, Record, Step},
-    ibft::{Ibft, IbftSettings},
+    ibft::{self, Ibft, IbftSettings},
     raft::{Raft, RaftSettings},
 };
 use alloy_primitives::{Address, B256};
@@ -252,8 +253,39 @@ impl Schedule {
     }
 }
 
-impl Engine for Schedule {
-    fn step(&mut self, now: Now, input: Input, out: &mut Step) {
+/// The parent of the newest block after one of Clique that records say was prepared or accepted.
+fn bound_by(records: &[Record], spec: &ChainSpec) -> Option<B256> {
+    let clique = |number: BlockNumber| spec.engine_at(number) == EngineKind::Clique;
+    let locks = records.iter().filter_map(|record| match record {
+        Record::Ibft(ibft::Record::Prepared { height, round, block, .. }) => {
+            Some((*height, *round, block.header.parent_hash))
+        }
+        Record::Raft(record) => record.accepted_on(),
+        _ => None,
+    });
+    let locks = locks.filter(|(height, ..)| *height > 0 && clique(height.saturating_sub(1)));
+    locks.max_by_key(|(height, round, _)| (*height, *round)).map(|(.., parent)| parent)
+}
+
+impl Schedule {
+    /// Tells Clique which block the next engine is bound to: whoever may have helped to decide a
+    /// block there must not help to decide another one elsewhere.
+    fn settle(&mut self, now: Now, out: &mut Step) {
+        let bound_to = match (&self.on_duty, &self.paused) {
+            (Some((Machine::Clique, _)), Some(paused)) => paused.engine.bound_to(),
+            (Some((Machine::Clique, _)), None) => bound_by(&self.records, &self.spec),
+            (Some((_, engine)), _) => engine.bound_to(),
+            (None, _) => None,
+        };
+        if let Some(clique) = &mut self.settling {
+            clique.prefer(bound_to, now, out);
+        }
+        if let Some((Machine::Clique, clique)) = &mut self.on_duty {
+            clique.prefer(bound_to, now, out);
+        }
+    }
+
+    fn take(&mut self, now: Now, input: Input, out: &mut Step) {
         self.lasting.note(&input);
         match &input {
             Input::Recovered { position, records, .. } => {
@@ -288,6 +320,13 @@ impl Engine for Schedule {
         if let Some((_, engine)) = &mut self.on_duty {
             engine.step(now, input, out);
         }
+    }
+}
+
+impl Engine for Schedule {
+    fn step(&mut self, now: Now, input: Input, out: &mut Step) {
+        self.take(now, input, out);
+        self.settle(now, out);
     }
 
     fn next_deadline(&self) -> Option<Millis> {

@@ -27,7 +27,7 @@ use events::Event;
 use network::Network;
 use process::Process;
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 pub(crate) use stores::LOGS_OF;
@@ -49,7 +49,8 @@ pub(crate) struct Node {
     booted: u64,
     skew: i64,
     waiting: Waiting,
-    connected: BTreeSet<usize>,
+    /// Peers, and which of their processes is at the other end.
+    connected: BTreeMap<usize, u64>,
     pub(crate) behaviour: Option<Behaviour>,
     wake: Option<u64>,
     /// The chain thread works until then.
@@ -136,7 +137,7 @@ impl World {
                 booted: 0,
                 skew,
                 waiting: Waiting::default(),
-                connected: BTreeSet::new(),
+                connected: BTreeMap::new(),
                 behaviour: scenario.behaviour.filter(|_| dishonest),
                 wake: None,
                 busy_until: 0,

@@ -8,12 +8,36 @@
 use super::tree::Node;
 use crate::sabotage::{Bug, is_on};
 use alloy_primitives::{B256, U256};
-use entente_chain::{BlockNumber, ValidatorSet};
+use entente_chain::{BlockNumber, ChainSpec, ValidatorSet, spec::EngineKind};
 use std::cmp::Reverse;
+
+/// Heights whose blocks another engine decides for good: from the first up to, not with, the second.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FinalHeights(Vec<(BlockNumber, BlockNumber)>);
+
+impl FinalHeights {
+    pub(super) fn of(spec: &ChainSpec) -> Self {
+        let mut starts: Vec<_> = spec.transitions.iter().map(|change| change.block).collect();
+        starts.push(0);
+        starts.sort_unstable();
+        starts.dedup();
+        let ends = starts.iter().copied().skip(1).chain([BlockNumber::MAX]);
+        let runs = starts.iter().copied().zip(ends);
+        Self(runs.filter(|(from, _)| spec.engine_at(*from) != EngineKind::Clique).collect())
+    }
+
+    /// The newest final height of a branch that ends at `number`; 0: none.
+    pub(super) fn newest(&self, number: BlockNumber) -> BlockNumber {
+        let begun = self.0.iter().filter(|(from, _)| *from <= number);
+        begun.map(|(_, end)| number.min(end.saturating_sub(1))).max().unwrap_or(0)
+    }
+}
 
 /// What branches are compared by; greater is better.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Weight {
+    /// Whoever decided a block after Clique's last one has decided that one too.
+    last_final: BlockNumber,
     total_difficulty: U256,
     number: Reverse<BlockNumber>,
     /// EIP-3436 only.
@@ -22,7 +46,12 @@ pub(super) struct Weight {
 }
 
 impl Weight {
-    pub(super) fn of(node: &Node, signers: Option<&ValidatorSet>, eip3436: bool) -> Self {
+    pub(super) fn of(
+        node: &Node,
+        last_final: BlockNumber,
+        signers: Option<&ValidatorSet>,
+        eip3436: bool,
+    ) -> Self {
         let header = &node.position.head;
         let since_turn = signers.filter(|_| eip3436).map_or(0, |signers| {
             let count = signers.len() as u64;
@@ -32,6 +61,7 @@ impl Weight {
             turn.saturating_add(count).saturating_sub(index).checked_rem(count).unwrap_or(0)
         });
         Self {
+            last_final,
             total_difficulty: node.position.total_difficulty,
             number: Reverse(header.number),
             since_turn: Reverse(since_turn),
@@ -45,6 +75,6 @@ pub(super) fn is_better(branch: &Weight, ours: &Weight, eip3436: bool) -> bool {
     if is_on(Bug::OwnBranch) && branch.number != Reverse(ours.number.0.saturating_add(1)) {
         return false;
     }
-    let plain = |weight: &Weight| (weight.total_difficulty, weight.number);
+    let plain = |weight: &Weight| (weight.last_final, weight.total_difficulty, weight.number);
     if eip3436 { branch > ours } else { plain(branch) > plain(ours) }
 }

@@ -7,7 +7,7 @@ use crate::{
     message::Admitted,
 };
 use alloy_primitives::B256;
-use entente_chain::{NodeId, RecoveredBlock};
+use entente_chain::{NodeId, RecoveredBlock, spec::EngineKind};
 
 impl Clique {
     pub(super) fn on_message(
@@ -19,6 +19,11 @@ impl Clique {
     ) {
         let crate::Message::Clique(message) = admitted.message() else { return };
         let block = &message.block;
+        // A block of the next engine counts for more than any weight: whoever has it in its chain is
+        // asked for it, so that one that was only proposed counts for nothing.
+        if self.spec.engine_at(block.header.number) != EngineKind::Clique {
+            return;
+        }
         match self.on_block(block, now, out) {
             Ok(Placed::New) => out.then(Action::Relay { from, frame: admitted.frame().clone() }),
             Ok(Placed::Orphan) => {

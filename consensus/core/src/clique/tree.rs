@@ -3,7 +3,7 @@
 
 mod room;
 
-use super::fork_choice::{Weight, is_better};
+use super::fork_choice::{FinalHeights, Weight, is_better};
 use crate::{
     engine::ChainPosition,
     rules::HeaderRules,
@@ -42,16 +42,28 @@ pub(super) struct Tree {
     head: B256,
     bad: BTreeSet<(BlockNumber, B256)>,
     body_bytes: usize,
+    finals: FinalHeights,
 }
 
 impl Tree {
     pub(super) fn new(position: ChainPosition, ancestors: Vec<ChainPosition>) -> Self {
         let head = position.head.hash();
-        let mut tree = Self { nodes: BTreeMap::new(), head, bad: BTreeSet::new(), body_bytes: 0 };
+        let mut tree = Self {
+            nodes: BTreeMap::new(),
+            head,
+            bad: BTreeSet::new(),
+            body_bytes: 0,
+            finals: FinalHeights::default(),
+        };
         for position in ancestors.into_iter().chain([position]) {
             tree.insert(position, Address::ZERO, None);
         }
         tree
+    }
+
+    /// Knows at which heights other engines decide for good.
+    pub(super) fn with_finals(self, finals: FinalHeights) -> Self {
+        Self { finals, ..self }
     }
 
     /// Reads who sealed the blocks that it began with: with EIP-3436 a restarted node must weigh its
@@ -200,7 +212,8 @@ impl Tree {
 
     fn weight(&self, node: &Node, eip3436: bool) -> Weight {
         let parent = self.nodes.get(&node.position.head.parent_hash);
-        Weight::of(node, parent.map(|parent| parent.position.tally.validators()), eip3436)
+        let signers = parent.map(|parent| parent.position.tally.validators());
+        Weight::of(node, self.finals.newest(node.position.head.number), signers, eip3436)
     }
 
     /// A branch that is better than the canonical chain and whose bodies are all here: the height
@@ -221,6 +234,11 @@ impl Tree {
             }
         }
         best.map(|(_, blocks, ancestor)| (ancestor, blocks))
+    }
+
+    /// The way from the canonical chain to a block beside it, when all bodies on it are here.
+    pub(super) fn way_to(&self, hash: B256) -> Option<(BlockNumber, Vec<RecoveredBlock>)> {
+        self.path(self.nodes.get(&hash)?).filter(|(_, blocks)| !blocks.is_empty())
     }
 
     /// From the canonical chain up to a block.

@@ -87,7 +87,9 @@ impl Ibft {
     /// Adopts a block with a quorum of seals. Those of a round that was left count as well: what a
     /// quorum has sealed is decided, wherever this node is by now.
     pub(super) fn decide(&self, height: &mut Height, out: &mut Step) -> bool {
-        let valid = height.known.iter().filter(|known| known.progress == Progress::Valid);
+        let valid = height.known.iter().filter(|known| {
+            known.progress == Progress::Valid && height.lies_on_parent(&known.block)
+        });
         let rounds = height.votes.commits.rounds();
         let decided = valid
             .flat_map(|known| rounds.iter().map(move |round| (&known.block, *round)))

@@ -172,7 +172,8 @@ impl Height {
     /// The accepted proposal of this round, once it was executed and found valid.
     pub(super) fn valid_proposal(&self) -> Option<&RecoveredBlock> {
         let known = self.known(self.round.accepted?)?;
-        (known.progress == Progress::Valid).then_some(&known.block)
+        let valid = known.progress == Progress::Valid && self.lies_on_parent(&known.block);
+        valid.then_some(&known.block)
     }
 
     /// Remembers a block. What is neither accepted nor prepared goes first, oldest first.

@@ -44,7 +44,9 @@ impl Ibft {
                 return false;
             }
             if let Some(block) = highest_prepared(height) {
-                return self.send_proposal(height, &block, now, out);
+                // Who cannot execute it goes to its parent first.
+                return height.lies_on_parent(&block)
+                    && self.send_proposal(height, &block, now, out);
             }
         }
         self.ask_for_block(height, now, out)
@@ -107,7 +109,10 @@ impl Ibft {
                     height.remember(block.clone(), Progress::Valid);
                 }
                 let late = highest_prepared(&height).filter(|_| round > 0);
-                self.send_proposal(&mut height, &late.unwrap_or(block), now, out);
+                let block = late.unwrap_or(block);
+                if height.lies_on_parent(&block) {
+                    self.send_proposal(&mut height, &block, now, out);
+                }
             }
         }
         self.height = Some(height);

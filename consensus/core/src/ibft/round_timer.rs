@@ -173,7 +173,8 @@ impl Ibft {
             return None;
         }
         let round = &height.round;
-        let retry = height.known.iter().filter_map(|known| match known.progress {
+        let here = height.known.iter().filter(|known| height.lies_on_parent(&known.block));
+        let retry = here.filter_map(|known| match known.progress {
             Progress::RetryAt(at) => Some(at),
             Progress::Running | Progress::Valid | Progress::Invalid => None,
         });

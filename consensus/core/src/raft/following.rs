@@ -3,6 +3,7 @@
 
 use super::{
     Raft,
+    parent::ProposedOn,
     state::{Accepted, EXECUTE_RETRY_MS, Executing, REFUSED_RETRY_MS, Refused, Role},
     wire::{Body, Commit},
 };
@@ -75,7 +76,12 @@ impl Raft {
     /// Makes the committed block of the next height the head, if we accepted it. Who lacks it gets
     /// it by block sync.
     pub(super) fn adopt_decided(&mut self, out: &mut Step) {
-        let Some(accepted) = &self.durable.accepted else { return };
+        let (Some(accepted), Some(cluster)) = (&self.durable.accepted, &self.cluster) else {
+            return;
+        };
+        if accepted.block.header.parent_hash != cluster.head().hash() {
+            return;
+        }
         let hash = accepted.block.hash();
         if self.decided == Some(hash) && self.adopting.is_none() {
             self.adopting = Some(hash);
@@ -101,6 +107,10 @@ impl Raft {
         if header.number == next.saturating_add(1) && self.adopting.is_some() {
             self.early = Some(proposed);
             return;
+        }
+        if proposed.leader.is_some() && header.number == next {
+            let (number, term, parent) = (next, proposed.term, header.parent_hash);
+            self.proposed_on = Some(ProposedOn { number, term, parent });
         }
         let follows = header.number == next && header.parent_hash == head.hash();
         // Ours name a term, and nobody proposes what only a later leader can have built.

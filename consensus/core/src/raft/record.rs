@@ -40,6 +40,13 @@ impl Record {
         self.0.accepted.as_ref().map(|accepted| (accepted.term, accepted.block.hash()))
     }
 
+    /// Height of the accepted block, its term, and what it lies on.
+    pub(crate) fn accepted_on(&self) -> Option<(u64, u64, B256)> {
+        let accepted = self.0.accepted.as_ref()?;
+        let header = &accepted.block.header;
+        Some((header.number, accepted.term, header.parent_hash))
+    }
+
     /// Term and vote.
     #[must_use]
     pub const fn vote(&self) -> (u64, Option<Address>) {

@@ -74,7 +74,7 @@ impl Blank {
     }
 
     /// The accepted block of the farthest position.
-    fn taken_over(&self) -> Option<&Accepted> {
+    pub(super) fn taken_over(&self) -> Option<&Accepted> {
         let target = self.target();
         self.farthest.as_ref().filter(|accepted| {
             // Its holder may have proposed it again in a later term since it named its position.

@@ -34,10 +34,10 @@ pub(crate) struct Bench {
     pub(crate) genesis: ChainPosition,
     pub(crate) now: u64,
     pub(crate) log: Vec<Record>,
-    rules: HeaderRules,
+    pub(crate) rules: HeaderRules,
     engine: Box<dyn Engine>,
     /// What a block that the engine asked for lies on.
-    head: ChainPosition,
+    pub(crate) head: ChainPosition,
     /// What the engine waits for.
     importing: Option<ImportId>,
 }

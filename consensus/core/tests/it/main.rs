@@ -12,6 +12,7 @@ mod ibft_rules;
 mod ibft_scenarios;
 mod ibft_seeds;
 mod ibft_world;
+mod leaving_clique;
 mod qbft_specification;
 mod raft_bench;
 mod raft_building;

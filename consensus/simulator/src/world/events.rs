@@ -142,7 +142,7 @@ impl World {
     fn gossip(&mut self) {
         self.at(1_000, Event::Gossip);
         for node in 0..self.nodes.len() {
-            let peers: Vec<usize> = self.nodes[node].connected.iter().copied().collect();
+            let peers: Vec<usize> = self.nodes[node].connected.keys().copied().collect();
             let missing = self.nodes[node].waiting.executable();
             for peer in peers {
                 for transaction in &missing {

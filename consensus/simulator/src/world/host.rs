@@ -43,7 +43,8 @@ impl World {
             Action::Fetch { request, from, start, count } => {
                 let peer = index_of(from);
                 let life = self.nodes[node].life;
-                if peer < self.nodes.len() && self.linked(node, peer) {
+                if peer < self.nodes.len() && self.linked(node, peer) && self.in_session(node, peer)
+                {
                     let delay = 1 + self.random.below(80);
                     let event =
                         Event::Serve { node: peer, asker: node, life, request, start, count };
@@ -179,7 +180,9 @@ impl World {
             Err(_) if process.ledger.head().header.number >= number => {}
             // Only a chain that forks can have left the parent in the meantime.
             Err(LedgerError::ParentMissing { .. })
-                if self.genesis.spec.engine_at(number) == EngineKind::Clique => {}
+                if self.genesis.spec.engine_at(number) == EngineKind::Clique
+                    || self.genesis.spec.engine_at(number.saturating_sub(1))
+                        == EngineKind::Clique => {}
             Err(_) if self.nodes[node].behaviour.is_some() => {}
             Err(error) => {
                 self.fail(
@@ -312,7 +315,7 @@ impl World {
         count: u64,
     ) {
         let Some(process) = &self.nodes[node].process else { return };
-        if !self.linked(node, asker) {
+        if !self.linked(node, asker) || !self.in_session(asker, node) {
             return;
         }
         let mut blocks = Vec::new();

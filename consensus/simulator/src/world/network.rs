@@ -38,6 +38,13 @@ impl World {
         !cut.contains(&(one, other)) && !cut.contains(&(other, one))
     }
 
+    /// Whether a node's connection ends at the process that its peer runs now. Over one to an earlier
+    /// process nothing is answered: what was said there is not what this process says.
+    pub(super) fn in_session(&self, node: usize, peer: usize) -> bool {
+        let life = self.nodes.get(peer).map(|peer| peer.life);
+        self.nodes[node].connected.get(&peer).copied() == life
+    }
+
     pub(super) fn transmit(&mut self, from: usize, to: usize, frame: &Bytes, extra: u64) {
         if from == to || to >= self.nodes.len() {
             return;
@@ -61,7 +68,7 @@ impl World {
     pub(super) fn receive(&mut self, node: usize, from: usize, frame: &Bytes) {
         let Some(process) = &self.nodes[node].process else { return };
         // A frame over a connection that is gone does not arrive.
-        if !self.nodes[node].connected.contains(&from) {
+        if !self.nodes[node].connected.contains_key(&from) {
             return;
         }
         let position = process.position().clone();
@@ -88,7 +95,7 @@ impl World {
         for one in 0..self.nodes.len() {
             for other in 0..self.nodes.len() {
                 let up = self.linked(one, other);
-                if one != other && up != self.nodes[one].connected.contains(&other) {
+                if one != other && up != self.nodes[one].connected.contains_key(&other) {
                     let delay = self.random.below(if up { 800 } else { 3_000 });
                     self.at(delay, Event::Connection { node: one, peer: other, up });
                 }
@@ -107,12 +114,13 @@ impl World {
             // Noticed late: the link is there again, and so will the connection be.
             self.at(300, Event::Connection { node, peer, up: true });
         }
-        let known = self.nodes[node].connected.contains(&peer);
+        let known = self.nodes[node].connected.contains_key(&peer);
         if known == up {
             return;
         }
         if up {
-            self.nodes[node].connected.insert(peer);
+            let life = self.nodes[peer].life;
+            self.nodes[node].connected.insert(peer, life);
         } else {
             self.nodes[node].connected.remove(&peer);
         }
@@ -126,7 +134,7 @@ impl World {
 
     /// A handshake, or a status frame, tells the head.
     pub(super) fn announce_to(&mut self, from: usize, to: usize) {
-        if !self.nodes[to].connected.contains(&from) {
+        if !self.nodes[to].connected.contains_key(&from) {
             return;
         }
         let Some(process) = &self.nodes[from].process else { return };
@@ -137,5 +145,34 @@ impl World {
         let life = self.nodes[to].life;
         let input = Box::new(Input::PeerHead { node: node_id(from), number, hash });
         self.at(delay, Event::Input { node: to, life, input });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Engine, Profile, scenario::Scenario};
+    use entente_consensus::{Action, FetchId};
+
+    /// Full Raft seed 763: a leader lost power with its newest block only in its log, which is allowed,
+    /// and its next process was asked for that block over the connection to the one before, and blamed.
+    #[test]
+    fn a_process_does_not_answer_for_the_one_before() {
+        let mut scenario = Scenario::draw(Engine::Raft, Profile::Fast, 1);
+        (scenario.validators, scenario.weather) = (3, Weather::CALM);
+        let mut world = World::new(scenario);
+        world.begin();
+        let ask = |world: &mut World| {
+            let (request, from) = (FetchId(7), node_id(0));
+            world.act(1, Action::Fetch { request, from, start: 1, count: 1 });
+            let asked = |event: &Event| matches!(event, Event::Serve { request: FetchId(7), .. });
+            let before = world.queue.len();
+            world.queue.retain(|_, event| !asked(event));
+            before > world.queue.len()
+        };
+        assert!(ask(&mut world), "a peer is asked");
+        world.crash(0);
+        world.start(0);
+        assert!(!ask(&mut world), "the connection is to a process that is gone");
     }
 }

@@ -191,7 +191,7 @@ impl World {
             state.disk.forget(Column::Receipts, 3);
         }
         for peer in 0..self.nodes.len() {
-            if self.nodes[peer].connected.contains(&node) {
+            if self.nodes[peer].connected.contains_key(&node) {
                 let delay = self.random.below(500);
                 self.at(delay, Event::Connection { node: peer, peer: node, up: false });
             }
