@@ -152,6 +152,14 @@ mod tests {
     }
 
     #[test]
+    fn the_mandatory_recipient_may_be_the_sender_who_is_not_known_yet() {
+        let one = json!({
+            "privateFor": [text(1)], "privacyFlag": 2, "mandatoryFor": [text(2)],
+        });
+        assert!(PrivateRequest::parse(&one).is_ok());
+    }
+
+    #[test]
     fn every_wrong_word_is_named() {
         let many: Vec<_> = (0..300_u16).map(|number| format!("{number}")).collect();
         let cases = [
@@ -170,7 +178,12 @@ mod tests {
                 "mandatoryFor: mandatory recipients are only applicable",
             ),
             (
-                json!({ "privateFor": [text(1)], "privacyFlag": 2, "mandatoryFor": [text(2)] }),
+                json!({
+                    "privateFrom": text(3),
+                    "privateFor": [text(1)],
+                    "privacyFlag": 2,
+                    "mandatoryFor": [text(2)],
+                }),
                 "mandatoryFor[0]: is not in privateFor",
             ),
         ];
