@@ -57,13 +57,13 @@ impl Rocks {
         } else {
             fs::create_dir_all(path).map_err(|cause| disk_error(path, &cause.to_string()))?;
         }
-        let options = database_options();
+        let mut options = database_options();
         let cache = Cache::new_lru_cache(cache_bytes);
         let outcome = match open_with(&options, path, &cache, read_only) {
             Err(cause) if cause.kind() == ErrorKind::Corruption => {
                 // What cannot be read now is reported as the damage that it is.
                 match torn_log::is_torn(path).unwrap_or(false) {
-                    true => open_torn(options, path, &cache, read_only),
+                    true => open_torn(&mut options, path, &cache, read_only),
                     false => Err(cause),
                 }
             }
@@ -162,14 +162,14 @@ fn open_with(
 /// The last pages of the log never reached the disk: what they belong to was not durable, and
 /// nobody was told that it was. All before it is read, and nothing after it.
 fn open_torn(
-    mut options: Options,
+    options: &mut Options,
     path: &Path,
     cache: &Cache,
     read_only: bool,
 ) -> Result<DB, rocksdb::Error> {
     tracing::warn!(path = %path.display(), "the end of the database's log was never written: dropped");
     options.set_wal_recovery_mode(rocksdb::DBRecoveryMode::PointInTime);
-    open_with(&options, path, cache, read_only)
+    open_with(options, path, cache, read_only)
 }
 
 fn database_options() -> Options {

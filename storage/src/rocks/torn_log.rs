@@ -135,7 +135,7 @@ const fn masked(crc: u32) -> u32 {
 
 static TABLE: [u32; 256] = table();
 
-#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "below 256")]
+#[expect(clippy::cast_possible_truncation, reason = "below 256")]
 const fn table() -> [u32; 256] {
     let mut table = [0; 256];
     let mut slot = 0;

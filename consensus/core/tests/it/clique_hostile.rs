@@ -365,7 +365,7 @@ fn a_signer_that_seals_many_blocks_on_one_parent_is_reported_and_stops_nobody() 
     for content in 0..10_000u64 {
         let block = bench.block(1, |header| header.state_root = U256::from(content).into());
         let actions = bench.deliver(&block);
-        running = running.or(imports(&actions));
+        running = running.or_else(|| imports(&actions));
         let actions = names(&actions);
         let reported = actions.contains(&"sealed two blocks on one parent");
         assert_eq!(reported, content > 0, "{content}: {actions:?}");
