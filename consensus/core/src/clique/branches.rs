@@ -74,6 +74,16 @@ fn is_open(claim: &Claim, tree: &Tree) -> bool {
         || tree.lacks_body(claim.hash) && claim.hash != tree.head().position.head.hash()
 }
 
+/// What an answer is worth.
+enum Answer {
+    /// Blocks that we lacked, all the way from our chain.
+    New,
+    /// Nothing that we lacked.
+    Known,
+    /// Between these blocks and our chain some are missing.
+    Apart,
+}
+
 impl Clique {
     pub(super) fn ask_for_branches(&mut self, now: Now, out: &mut Step) {
         let Some(tree) = &self.tree else { return };
@@ -110,41 +120,57 @@ impl Clique {
         let asked = self.branches.asked.take_if(|(asked, ..)| *asked == request);
         let Some((_, node, _)) = asked else { return };
         let blocks = blocks.unwrap_or_default();
-        let met = self.takes_branch(&blocks, now, out);
+        let answer = self.takes_branch(&blocks, now, out);
         let deepest = REORGANISATION_BLOCKS_MAX;
         let Some(claim) = self.branches.claims.get_mut(&node) else { return };
         claim.ask_at = now.elapsed.saturating_add(GRACE_MS);
-        if met {
-            claim.depth = FIRST_STEP;
-        } else if claim.depth < deepest {
-            claim.ask_at = now.elapsed;
-            claim.depth = claim.depth.saturating_mul(4).min(deepest);
-        } else {
-            tracing::warn!(
-                peer = %node,
-                number = claim.number,
-                hash = %claim.hash,
-                "a peer's chain left ours more than {deepest} blocks ago and cannot be taken over"
-            );
-            claim.depth = FIRST_STEP;
-            claim.ask_at = now.elapsed.saturating_add(60 * 1_000);
+        let deeper = claim.depth.saturating_mul(4).min(deepest);
+        match answer {
+            Answer::New => claim.depth = FIRST_STEP,
+            // As far above our head as below it: what makes the branch better may lie higher up.
+            Answer::Known => {
+                claim.depth = if claim.depth < deepest { deeper } else { FIRST_STEP };
+            }
+            Answer::Apart if claim.depth < deepest => {
+                claim.ask_at = now.elapsed;
+                claim.depth = deeper;
+            }
+            Answer::Apart => {
+                tracing::warn!(
+                    peer = %node,
+                    number = claim.number,
+                    hash = %claim.hash,
+                    "a peer's chain left ours more than {deepest} blocks ago and cannot be taken over"
+                );
+                claim.depth = FIRST_STEP;
+                claim.ask_at = now.elapsed.saturating_add(60 * 1_000);
+            }
         }
     }
 
-    /// Puts fetched blocks into the tree; whether they met it.
-    fn takes_branch(&mut self, blocks: &[RecoveredBlock], now: Now, out: &mut Step) -> bool {
-        let mut met = false;
+    /// Puts fetched blocks into the tree.
+    fn takes_branch(&mut self, blocks: &[RecoveredBlock], now: Now, out: &mut Step) -> Answer {
+        let (mut last, mut news) = (None, false);
         for block in blocks {
             // A wrong body under a good header must not make the header bad.
             if !crate::message::body_matches(block) {
                 break;
             }
             match self.on_block(block, now, out) {
-                Ok(Placed::New | Placed::Known) => met = true,
+                Ok(placed @ (Placed::New | Placed::Known)) => {
+                    last = Some(block.hash());
+                    news |= placed == Placed::New;
+                }
                 Ok(Placed::Orphan) => {}
                 Ok(Placed::Refused) | Err(_) => break,
             }
         }
-        met
+        // A branch that was ours lies in the tree without its bodies.
+        let whole = |tree: &Tree| last.is_some_and(|last| tree.is_whole(last));
+        match self.tree.as_ref().is_some_and(whole) {
+            true if news => Answer::New,
+            true => Answer::Known,
+            false => Answer::Apart,
+        }
     }
 }

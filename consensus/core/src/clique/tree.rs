@@ -210,6 +210,11 @@ impl Tree {
         self.path(self.nodes.get(&hash)?).filter(|(_, blocks)| !blocks.is_empty())
     }
 
+    /// Whether all bodies between the canonical chain and a block are here.
+    pub(super) fn is_whole(&self, hash: B256) -> bool {
+        self.nodes.get(&hash).is_some_and(|node| self.path(node).is_some())
+    }
+
     /// From the canonical chain up to a block.
     fn path(&self, node: &Node) -> Option<(BlockNumber, Vec<RecoveredBlock>)> {
         let mut blocks = Vec::new();
