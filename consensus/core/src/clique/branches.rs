@@ -70,8 +70,7 @@ impl Branches {
 }
 
 fn is_open(claim: &Claim, tree: &Tree) -> bool {
-    !tree.contains(claim.hash)
-        || tree.lacks_body(claim.hash) && claim.hash != tree.head().position.head.hash()
+    !tree.contains(claim.hash) || tree.get(claim.hash).is_some() && !tree.is_whole(claim.hash)
 }
 
 /// What an answer is worth.

@@ -91,11 +91,6 @@ impl Tree {
         self.nodes.contains_key(&hash) || self.bad.iter().any(|(_, bad)| *bad == hash)
     }
 
-    /// Whether a body is missing that a better branch would need.
-    pub(super) fn lacks_body(&self, hash: B256) -> bool {
-        self.nodes.get(&hash).is_some_and(|node| node.block.is_none())
-    }
-
     /// The lowest height at which a branch may leave the canonical chain.
     pub(super) fn floor(&self) -> BlockNumber {
         self.head().position.head.number.saturating_sub(REORGANISATION_BLOCKS_MAX)
