@@ -3,10 +3,11 @@
 use crate::{
     clique_bench::{Bench, changes, said},
     ibft_bench::{executes, sent},
+    ibft_world::id,
 };
 use alloy_primitives::B256;
 use entente_chain::{spec::EngineKind, transition::Transition};
-use entente_consensus::{Action, Input, Verdict, ibft::Kind};
+use entente_consensus::{Action, FetchId, Input, Verdict, ibft::Kind};
 
 fn kinds(actions: &[Action]) -> Vec<Kind> {
     sent(actions).iter().map(|message| message.kind()).collect()
@@ -153,4 +154,55 @@ fn of_two_branches_of_equal_weight_one_wins_with_eip_3436() {
         });
         assert_eq!(left.count(), usize::from(eip3436), "EIP-3436: {eip3436}");
     }
+}
+
+/// Seed 7983: a node that had left a branch lacked its bodies, which lay deeper than it asked, and never
+/// came back when that branch became the better one.
+#[test]
+fn a_branch_that_was_ours_is_fetched_down_to_where_it_leaves() {
+    let mut bench = Bench::new(3, false, Vec::new());
+    let genesis = bench.genesis.clone();
+    bench.start(&genesis);
+    bench.now = 60_000;
+    // Out of turn but for the other branch's first block.
+    let branch = |bench: &Bench, first: usize, length: usize| {
+        let (mut tip, mut blocks) = (genesis.clone(), Vec::new());
+        for number in 1..=length {
+            let signer = if number == 1 { first } else { (number + 1) % 3 };
+            let block = bench.block(&tip, signer);
+            tip = bench.after(&tip, &block);
+            blocks.push((block, tip.clone()));
+        }
+        blocks
+    };
+    let (left, taken) = (branch(&bench, 2, 12), branch(&bench, 1, 10));
+    // Block sync commits without the bodies.
+    left[..10].iter().for_each(|(_, position)| drop(bench.commit(position)));
+    let mut better = Vec::new();
+    taken.iter().for_each(|(block, _)| better.extend(changes(&bench.deliver(block))));
+    assert_eq!(better, [(0, taken[8].0.hash())], "as heavy, and shorter");
+    bench.commit(&taken[8].1);
+    bench.commit(&taken[9].1);
+    let (number, hash) = (12, left[11].0.hash());
+    bench.step(Input::PeerHead { node: id(1), number, hash });
+    let mut back = Vec::new();
+    for _ in 0..4 {
+        bench.now += 1_000;
+        let mut actions = bench.step(Input::Wake);
+        while let Some((request, start, count)) = asked(&actions) {
+            let (start, count) = (usize::try_from(start), usize::try_from(count));
+            let (start, count) = (start.expect("small"), count.expect("small"));
+            let blocks = left.iter().skip(start - 1).take(count).map(|(block, _)| block.clone());
+            actions = bench.step(Input::Fetched { request, blocks: Ok(blocks.collect()) });
+            back.extend(changes(&actions));
+        }
+    }
+    assert_eq!(back, [(0, hash)]);
+}
+
+fn asked(actions: &[Action]) -> Option<(FetchId, u64, u64)> {
+    actions.iter().find_map(|action| match action {
+        Action::Fetch { request, start, count, .. } => Some((*request, *start, *count)),
+        _ => None,
+    })
 }
