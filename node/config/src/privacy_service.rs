@@ -20,11 +20,12 @@ const ENVIRONMENT_BYTES_MAX: usize = 128;
 
 /// All keys.
 #[rustfmt::skip]
-static KEYS: [Key; 17] = [
+static KEYS: [Key; 18] = [
     key("data_dir", Kind::Text, PATH, "Where payloads and the node's own key live."),
     key("environment", Kind::Text, "a name of 1 to 128 bytes, the same at all its members", "Network of managers that exchange payloads."),
     key("q2t.listen", Kind::Text, "an address with a port, such as 127.0.0.1:9101, unless q2t.socket is there", "Where the node asks over HTTP. Whoever reaches it reads every payload."),
     key("q2t.socket", Kind::Text, PATH, "Where the node asks over a unix socket, made with mode 0600."),
+    key("q2t.allowed_hosts", Kind::List, "a list of host names", "Names that a request's Host header may have beside IP addresses; `*` is any."),
     key("p2p.listen", Kind::Text, "an address with a port above 0, such as 0.0.0.0:30303", "Address and port for other managers."),
     key("p2p.peers", Kind::List, "a list of nodeid@host:port, node ids in 64 hex digits, each once", "Managers to stay connected with."),
     key("p2p.allowed", Kind::List, "a list of node ids, 64 hex digits each", "Who may connect beside the peers; empty lets everybody of the environment in."),
@@ -64,13 +65,21 @@ pub struct PrivacyServiceConfig {
 }
 
 /// `[q2t]`: one of the two at least.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Q2tConfig {
     /// Address and port for HTTP; port 0 takes a free one.
     pub listen: Option<SocketAddr>,
     /// Path of the unix socket.
     pub socket: Option<PathBuf>,
+    /// Names that a request's Host header may have beside IP addresses; `*` is any.
+    pub allowed_hosts: Vec<String>,
+}
+
+impl Default for Q2tConfig {
+    fn default() -> Self {
+        Self { listen: None, socket: None, allowed_hosts: vec!["localhost".into()] }
+    }
 }
 
 /// `[third_party]`.
@@ -170,7 +179,7 @@ mod tests {
     fn what_is_left_out_has_a_default() {
         let config = load(WHOLE).expect("valid");
         assert_eq!(config.environment, "e");
-        assert_eq!(config.q2t, Q2tConfig { listen: None, socket: Some("s".into()) });
+        assert_eq!(config.q2t, Q2tConfig { socket: Some("s".into()), ..Q2tConfig::default() });
         assert_eq!((config.p2p, config.log), (P2pConfig::default(), LogConfig::default()));
     }
 

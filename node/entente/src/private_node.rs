@@ -6,7 +6,7 @@ mod exchange;
 mod stall;
 
 pub(crate) use agreement::{AgreementPort, AgreementWorker};
-pub(crate) use desk::{DeskHandle, PrivateDesk};
+pub(crate) use desk::{DeskHandle, NotSent, PrivateDesk};
 pub(crate) use exchange::{ExchangePorts, PrivateInput, PrivateInputs, start};
 pub(crate) use stall::PayloadStall;
 
