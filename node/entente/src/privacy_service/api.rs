@@ -293,9 +293,7 @@ fn json(headers: &HeaderMap, value: &(impl Serialize + ?Sized)) -> Reply {
     let kind = JSON_TYPES.into_iter().find(|kind| wanted.contains(kind));
     match serde_json::to_vec(value) {
         Ok(body) => reply(StatusCode::OK, Some(kind.unwrap_or("application/json")), body.into()),
-        Err(error) => {
-            refusal(&Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
-        }
+        Err(error) => refusal(&Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
     }
 }
 

@@ -15,12 +15,13 @@ use zeroize::Zeroizing;
 /// Reads a JSON body; an error names the field.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        match error.path().to_string().as_str() {
-            "." => Failure::field("body", error.inner()),
-            path => Failure::field(path, error.inner()),
-        }
-    })?;
+    let value =
+        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+            match error.path().to_string().as_str() {
+                "." => Failure::field("body", error.inner()),
+                path => Failure::field(path, error.inner()),
+            }
+        })?;
     deserializer.end().map_err(|error| Failure::field("body", error))?;
     Ok(value)
 }
@@ -117,10 +118,14 @@ impl RequestForm {
             return Err(Failure::field("privacyGroupId", "name the keys in `to`"));
         }
         let number = self.privacy_flag.unwrap_or_default();
-        let flag = PrivacyFlag::from_number(number)
-            .ok_or_else(|| Failure::field("privacyFlag", format!("{number}, 0 to 3 is expected")))?;
-        let affected =
-            list("affectedContractTransactions", self.affected_contract_transactions, AFFECTED_MAX)?;
+        let flag = PrivacyFlag::from_number(number).ok_or_else(|| {
+            Failure::field("privacyFlag", format!("{number}, 0 to 3 is expected"))
+        })?;
+        let affected = list(
+            "affectedContractTransactions",
+            self.affected_contract_transactions,
+            AFFECTED_MAX,
+        )?;
         let root = self.exec_hash.filter(|text| !text.is_empty());
         let terms = PrivacyTerms {
             flag,

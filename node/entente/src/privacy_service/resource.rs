@@ -143,10 +143,8 @@ mod tests {
 
     #[test]
     fn hostile_paths_name_nothing() {
-        let sixty = escaped(&base64::Engine::encode(
-            &base64::engine::general_purpose::STANDARD,
-            [1; 60],
-        ));
+        let sixty =
+            escaped(&base64::Engine::encode(&base64::engine::general_purpose::STANDARD, [1; 60]));
         for (path, status) in [
             ("".to_owned(), 404),
             ("upcheck".to_owned(), 404),

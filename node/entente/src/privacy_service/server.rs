@@ -72,7 +72,11 @@ impl Door {
     }
 
     /// Serves until `stop` says so, then waits some seconds for what is open.
-    pub(super) async fn serve(self: Arc<Self>, listener: Listener, mut stop: watch::Receiver<bool>) {
+    pub(super) async fn serve(
+        self: Arc<Self>,
+        listener: Listener,
+        mut stop: watch::Receiver<bool>,
+    ) {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,

@@ -17,6 +17,7 @@ mod http;
 mod kills;
 mod migrate;
 mod network;
+mod q2t;
 mod tidy;
 mod validator_contract;
 mod wallet;
