@@ -34,4 +34,8 @@ simulate() {
 }
 part seeds simulate
 
+# Known bugs, switched on: seeds must find them.
+part sabotage cargo test --release --locked --package entente-simulator --lib \
+  --features fast,sabotage
+
 printf '%s%-8s %s\n' "$report" total "$(minutes $((SECONDS - started)))"

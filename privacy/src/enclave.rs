@@ -28,6 +28,7 @@ pub(crate) use possession::Possession;
 use sha2::Sha256;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 use zeroize::Zeroizing;
@@ -87,6 +88,32 @@ pub enum SealError {
     Open(#[from] OpenError),
 }
 
+/// A payload that created a private contract. Only its parties know what is secret about it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Creation {
+    /// Its content key is the secret.
+    Sealed(Box<EncryptedPayload>),
+    /// Another transaction manager kept it: the payload itself is the secret.
+    Imported {
+        /// Its hash on the chain.
+        hash: PayloadHash,
+        /// In plain.
+        plain: Zeroizing<Vec<u8>>,
+    },
+}
+
+/// Never shows the payload.
+impl fmt::Debug for Creation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sealed(payload) => f.debug_tuple("Sealed").field(payload).finish(),
+            Self::Imported { hash, .. } => {
+                f.debug_struct("Imported").field("hash", hash).finish_non_exhaustive()
+            }
+        }
+    }
+}
+
 /// Whom a payload is for, under which terms.
 #[derive(Clone, Copy, Debug)]
 pub struct Envelope<'a> {
@@ -96,7 +123,7 @@ pub struct Envelope<'a> {
     pub terms: &'a PrivacyTerms,
     /// The payloads that created the affected contracts, as `terms` lists them. The sender proves
     /// that it is a party to each.
-    pub creations: &'a [EncryptedPayload],
+    pub creations: &'a [Creation],
 }
 
 /// A payload does not open. Says nothing about why, so that nobody learns from it.

@@ -119,27 +119,39 @@ impl KeyStore {
         password: &Zeroizing<String>,
         randomness: &Randomness,
     ) -> Result<(), KeyStoreError> {
-        file::create_folder(&self.folder)?;
-        let known = self.list()?;
-        if known.contains(&key.public()) {
+        self.ensure_database_key(password, randomness)?;
+        if self.list()?.contains(&key.public()) {
             return Err(KeyStoreError::Known(key.public()));
-        }
-        let database = self.folder.join(DATABASE_FILE);
-        if database.exists() {
-            // One folder, one password: a second one would be noticed only at the next start.
-            self.open_database(password)?;
-        } else if known.is_empty() {
-            let secret = DatabaseKey::generate(randomness);
-            let guard = (password, self.cost);
-            let sealed = KeyFile::seal(DATABASE_PURPOSE, None, secret.secret(), guard, randomness)?;
-            file::write_new(&database, &sealed.to_json())?;
-        } else {
-            return Err(KeyStoreError::NoDatabaseKey { path: database });
         }
         let public = key.public();
         let guard = (password, self.cost);
         let sealed = KeyFile::seal(PARTY_PURPOSE, Some(public), &key.secret(), guard, randomness)?;
         file::write_new(&self.party_file(&public), &sealed.to_json())
+    }
+
+    /// Makes the key of the database where there is none yet, and checks the password where there is
+    /// one. Durable on return.
+    ///
+    /// # Errors
+    /// When the password is wrong, the folder has party keys and no database key, or the disk fails.
+    pub fn ensure_database_key(
+        &self,
+        password: &Zeroizing<String>,
+        randomness: &Randomness,
+    ) -> Result<(), KeyStoreError> {
+        file::create_folder(&self.folder)?;
+        let path = self.folder.join(DATABASE_FILE);
+        if path.exists() {
+            // One folder, one password: a second one would be noticed only at the next start.
+            return self.open_database(password).map(drop);
+        }
+        if !self.list()?.is_empty() {
+            return Err(KeyStoreError::NoDatabaseKey { path });
+        }
+        let secret = DatabaseKey::generate(randomness);
+        let guard = (password, self.cost);
+        let sealed = KeyFile::seal(DATABASE_PURPOSE, None, secret.secret(), guard, randomness)?;
+        file::write_new(&path, &sealed.to_json())
     }
 
     /// Public keys of the folder, ascending; needs no password.

@@ -15,6 +15,7 @@ mod distribution;
 mod enclave;
 mod error;
 mod exchange;
+mod imported;
 mod key_store;
 mod message;
 mod opened_payloads;
@@ -28,7 +29,7 @@ mod terms;
 
 pub use database_cipher::{DatabaseCipher, DatabaseKey};
 pub use directory::NODES_MAX;
-pub use enclave::{Enclave, Envelope, OpenError, SealError, SealRandomness};
+pub use enclave::{Creation, Enclave, Envelope, OpenError, SealError, SealRandomness};
 pub use error::{DeliveryError, PrivacyError, Refusal};
 pub use key_store::{KdfCost, KeyStore, KeyStoreError, OpenedKeys};
 pub use message::{FRAME_BYTES_MAX, NODE_KEYS_MAX};

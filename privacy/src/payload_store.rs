@@ -1,14 +1,15 @@
 //! Payloads on disk by their hash. Ciphertexts are sealed once more, so that a stolen disk does not
 //! even tell who the parties are.
 
-use crate::payload::EncryptedPayload;
+use crate::{imported, payload::EncryptedPayload};
 use alloy_primitives::B512;
-use entente_chain::private::{PayloadHash, RecipientKey};
+use entente_chain::private::{PayloadHash, PrivatePayload, RecipientKey};
 use entente_storage::{PrivateRecords, RecordChange, RecordKind, StoreError};
 use std::{
     ops::ControlFlow,
     sync::{Mutex, MutexGuard, PoisonError},
 };
+use zeroize::Zeroizing;
 
 /// Hash to a payload or to the note that it was erased.
 const PAYLOADS: RecordKind = RecordKind(1);
@@ -24,6 +25,7 @@ const SINGLE: RecordKind = RecordKind(5);
 /// First byte of a record of [`PAYLOADS`].
 const HELD: u8 = 1;
 const ERASED: u8 = 2;
+const IMPORTED: u8 = 3;
 
 /// Longest receipt of a party, in bytes.
 pub const RECEIPT_BYTES_MAX: usize = 64 * 1024;
@@ -33,6 +35,8 @@ pub const RECEIPT_BYTES_MAX: usize = 64 * 1024;
 pub enum Stored {
     /// The payload.
     Held(Box<EncryptedPayload>),
+    /// A payload that another transaction manager kept before.
+    Imported(Box<PrivatePayload>),
     /// It was here and was deleted on request.
     Erased,
     /// Never seen.
@@ -102,6 +106,9 @@ impl PayloadStore {
             Some((&HELD, payload)) => {
                 checked(hash, payload).ok_or_else(|| PayloadStoreError::damaged(hash))
             }
+            Some((&IMPORTED, payload)) => imported::decode(payload)
+                .map(|payload| Stored::Imported(Box::new(payload)))
+                .ok_or_else(|| PayloadStoreError::damaged(hash)),
             Some((&ERASED, [])) => Ok(Stored::Erased),
             _ => Err(PayloadStoreError::damaged(hash)),
         }
@@ -117,6 +124,7 @@ impl PayloadStore {
         let merged = match self.get(hash)? {
             Stored::Unknown => payload.clone(),
             Stored::Erased => return Err(PayloadStoreError::Erased(hash)),
+            Stored::Imported(_) => return Err(PayloadStoreError::Contradiction(hash)),
             Stored::Held(held) => {
                 let contradiction = PayloadStoreError::Contradiction(hash);
                 let merged = held.merged_with(payload).ok_or(contradiction)?;
@@ -127,6 +135,30 @@ impl PayloadStore {
             }
         };
         let value = [&[HELD], merged.encode().as_slice()].concat();
+        self.records.write(&[(PAYLOADS, hash.0.as_slice(), Some(&value))])?;
+        Ok(Written::New)
+    }
+
+    /// Stores a payload that another transaction manager kept under this hash. Durable on return.
+    ///
+    /// # Errors
+    /// When another payload is stored under the hash, it was erased, or the disk fails.
+    pub fn put_imported(
+        &self,
+        hash: PayloadHash,
+        payload: &PrivatePayload,
+    ) -> Result<Written, PayloadStoreError> {
+        let _writing = self.lock();
+        match self.get(hash)? {
+            Stored::Unknown => {}
+            Stored::Erased => return Err(PayloadStoreError::Erased(hash)),
+            Stored::Imported(known) if *known == *payload => return Ok(Written::Known),
+            Stored::Held(_) | Stored::Imported(_) => {
+                return Err(PayloadStoreError::Contradiction(hash));
+            }
+        }
+        let mut value = Zeroizing::new(vec![IMPORTED]);
+        value.extend_from_slice(&imported::encode(payload));
         self.records.write(&[(PAYLOADS, hash.0.as_slice(), Some(&value))])?;
         Ok(Written::New)
     }

@@ -10,12 +10,12 @@ pub use sending::{Action, Millis, RequestId, SendReceipt, SendRequest};
 use crate::{
     directory::Directory,
     distribution::Distribution,
-    enclave::{Enclave, SealRandomness},
+    enclave::{Creation, Enclave, SealError, SealRandomness},
     error::PrivacyError,
     exchange::Exchange,
     opened_payloads::OpenedPayloads,
     party_key::PartyKey,
-    payload::EncryptedPayload,
+    payload::{EncryptedPayload, PLAIN_BYTES_MAX},
     payload_store::{PayloadStore, Stored},
     random::Randomness,
     recovery::Verdict,
@@ -102,7 +102,7 @@ impl Privacy {
         if let Some(key) = settings.default_sender
             && !enclave.holds(&key)
         {
-            return Err(crate::enclave::SealError::NotOurs(key).into());
+            return Err(SealError::NotOurs(key).into());
         }
         let first = enclave.keys().first().copied();
         let store = PayloadStore::new(records);
@@ -176,7 +176,13 @@ impl Privacy {
             return Ok(opened);
         }
         let age = self.opened.age();
-        let opened = Arc::new(self.open_stored(hash, &self.held(hash)?)?);
+        let opened = match self.store.get(hash)? {
+            Stored::Held(payload) => self.open_stored(hash, &payload)?,
+            Stored::Imported(payload) => *payload,
+            Stored::Erased => return Err(PrivacyError::Erased(hash)),
+            Stored::Unknown => return Err(PrivacyError::Unknown(hash)),
+        };
+        let opened = Arc::new(opened);
         self.opened.insert(age, hash, &opened);
         Ok(opened)
     }
@@ -198,6 +204,21 @@ impl Privacy {
     pub fn open_encoded(&self, payload: &[u8]) -> Result<PrivatePayload, PrivacyError> {
         let payload = EncryptedPayload::decode(payload)?;
         self.open_stored(payload.hash(), &payload)
+    }
+
+    /// Takes over a payload that another transaction manager kept under this hash.
+    ///
+    /// # Errors
+    /// When the payload is too large, another is known under the hash, it was erased, or the disk
+    /// fails.
+    pub fn import(&self, hash: PayloadHash, payload: &PrivatePayload) -> Result<(), PrivacyError> {
+        let length = payload.plain.len();
+        if !(1..=PLAIN_BYTES_MAX).contains(&length) {
+            return Err(SealError::Length(length).into());
+        }
+        self.store.put_imported(hash, payload)?;
+        self.opened.remove(hash);
+        Ok(())
     }
 
     /// Whether a key of this node sent a payload.
@@ -245,15 +266,17 @@ impl Privacy {
     /// When the disk fails or the record is damaged.
     pub fn status(&self, hash: PayloadHash) -> Result<PayloadStatus, PrivacyError> {
         Ok(match self.store.get(hash)? {
-            Stored::Held(_) => PayloadStatus::Held,
+            Stored::Held(_) | Stored::Imported(_) => PayloadStatus::Held,
             Stored::Erased => PayloadStatus::Erased,
             Stored::Unknown => PayloadStatus::Unknown,
         })
     }
 
-    fn held(&self, hash: PayloadHash) -> Result<EncryptedPayload, PrivacyError> {
+    /// The payload that created a contract, as a proof of being a party to it needs it.
+    fn creation(&self, hash: PayloadHash) -> Result<Creation, PrivacyError> {
         match self.store.get(hash)? {
-            Stored::Held(payload) => Ok(*payload),
+            Stored::Held(payload) => Ok(Creation::Sealed(payload)),
+            Stored::Imported(payload) => Ok(Creation::Imported { hash, plain: payload.plain }),
             Stored::Erased => Err(PrivacyError::Erased(hash)),
             Stored::Unknown => Err(PrivacyError::Unknown(hash)),
         }

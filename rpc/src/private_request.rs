@@ -59,8 +59,10 @@ impl PrivateRequest {
             }
             _ => {}
         }
+        // Without `privateFrom` the sender may be one of them, and is known only later.
         let named = |key: &RecipientKey| self.to.contains(key) || self.from == Some(*key);
-        match self.mandatory.iter().position(|key| !named(key)) {
+        let missing = self.mandatory.iter().position(|key| !named(key));
+        match missing.filter(|_| self.from.is_some() || self.mandatory.len() > 1) {
             Some(index) => Err(wrong(format!("mandatoryFor[{index}]: is not in privateFor"))),
             None => Ok(()),
         }

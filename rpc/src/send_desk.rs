@@ -10,7 +10,7 @@ use alloy_primitives::{B256, Bytes};
 use entente_chain::{
     ChainSpec, RecoveredTransaction,
     limits::{POOL_BATCH, POOL_COMMANDS, TRANSACTION_BYTES_MAX},
-    transaction::TransactionError,
+    transaction::{Signing, TransactionError, has_private_signature},
 };
 use entente_evm::Senders;
 use std::sync::Arc;
@@ -135,7 +135,11 @@ impl SendRules {
 
     fn check_chain(&self, transaction: &RecoveredTransaction) -> Result<(), RpcError> {
         let want = self.spec.chain_id;
+        let is_private =
+            self.spec.signing() == Signing::Quorum && has_private_signature(transaction);
         match transaction.chain_id() {
+            // The form in which private transactions are signed has no place for a chain id.
+            _ if is_private => Ok(()),
             Some(have) if have != want => {
                 Err(RpcError::Refused(format!("invalid chain id: have {have}, want {want}")))
             }

@@ -63,6 +63,24 @@ impl ChainWriter {
     /// nothing was written. When the disk fails: then the writer refuses everything until the
     /// database is opened again.
     pub fn commit(&mut self, commit: BlockCommit) -> Result<Arc<Head>, StoreError> {
+        self.commit_as(commit, self.durability)
+    }
+
+    /// As [`commit`](Self::commit), but not synced: after a loss of power the block may be missing,
+    /// and then it comes again out of the consensus log. The log and the chain share one
+    /// write-ahead log, so every record that is appended later makes this block durable too.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn commit_logged(&mut self, commit: BlockCommit) -> Result<Arc<Head>, StoreError> {
+        self.commit_as(commit, Durability::Buffered)
+    }
+
+    fn commit_as(
+        &mut self,
+        commit: BlockCommit,
+        durability: Durability,
+    ) -> Result<Arc<Head>, StoreError> {
         if self.failed {
             return Err(StoreError::Failed);
         }
@@ -93,7 +111,7 @@ impl ChainWriter {
             self.canonical.set_oldest(oldest);
             self.private.iter().for_each(|states| states.set_oldest(oldest));
         }
-        self.write(&batch)?;
+        self.write(&batch, durability)?;
         self.canonical.blocks.insert(Arc::new(block), Arc::new(receipts));
         self.canonical.publish(Tip { head: Arc::clone(&head), trie: state.trie().settled() });
         private.into_iter().for_each(|tips| tips.publish(&head));
@@ -112,7 +130,7 @@ impl ChainWriter {
         let number = self.canonical.tip().head.header.number;
         let mut batch = Batch::default();
         batch.put(Column::Tallies, &number.to_be_bytes(), tally);
-        self.write(&batch)
+        self.write(&batch, self.durability)
     }
 
     /// Takes blocks back until `number` is the head; returns them, newest first. Each is taken
@@ -171,7 +189,7 @@ impl ChainWriter {
         };
 
         let reverting = canonical.start_revert();
-        private.revert(&parent.head, || self.write(&batch))?;
+        private.revert(&parent.head, || self.write(&batch, self.durability))?;
         canonical.blocks.clear();
         canonical.begin(number.saturating_sub(1));
         canonical.publish(Tip { head: parent.head, trie: state.trie().settled() });
@@ -179,8 +197,8 @@ impl ChainWriter {
         Ok(block)
     }
 
-    fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let written = self.canonical.disk.write(batch, self.durability);
+    fn write(&mut self, batch: &Batch, durability: Durability) -> Result<(), StoreError> {
+        let written = self.canonical.disk.write(batch, durability);
         written.inspect_err(|_| self.failed = true)
     }
 

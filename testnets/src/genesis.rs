@@ -19,7 +19,7 @@ pub(crate) fn build(
     validators: Vec<Address>,
 ) -> Result<String, TestnetError> {
     if let Some(path) = &options.template {
-        return template::genesis(path, validators);
+        return template::genesis(path, validators, options.private);
     }
     let balance = U256::from(DEV_BALANCE_ETHER) * Unit::ETHER.wei();
     let accounts = dev_accounts().into_iter().map(|account| (account.address, balance)).collect();
@@ -28,6 +28,7 @@ pub(crate) fn build(
         accounts,
         block_period_ms: period_ms(options.engine.0, options.block_period),
         gas_limit: options.gas_limit,
+        private_transactions: options.private,
         ..GenesisBuilder::new(options.chain_id, validators)
     }
     .to_json();

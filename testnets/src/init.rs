@@ -9,6 +9,7 @@ use crate::{
     manifest::{Manifest, NodeEntry, write_atomically},
     node_config,
     options::TestnetOptions,
+    private_keys::{PrivateIdentity, private_identity},
 };
 use serde_json::Value;
 use std::{fs, path::Path};
@@ -38,27 +39,42 @@ pub fn init(options: &TestnetOptions) -> Result<Layout, TestnetError> {
     let identities: Vec<Identity> =
         layout.nodes().iter().map(keys::identity).collect::<Result<_, _>>()?;
     let validators = identities.iter().map(|identity| identity.validator).collect();
+    let private: Option<Vec<PrivateIdentity>> = options
+        .private
+        .then(|| {
+            let nodes = layout.nodes().iter().enumerate();
+            nodes.map(|(index, node)| private_identity(node, index)).collect()
+        })
+        .transpose()?;
     let genesis = genesis::build(options, validators)?;
     write_atomically(&layout.genesis(), genesis.as_bytes())?;
     for (index, node) in layout.nodes().iter().enumerate() {
-        let text = node_config::text(&layout, &identities, index);
+        let text = node_config::text(&layout, &identities, index, options.private);
         write_atomically(&node.config(), text.as_bytes())?;
     }
-    describe(options, &layout, &identities).write()?;
+    describe(options, &layout, &identities, private.as_deref().unwrap_or_default()).write()?;
     Ok(layout)
 }
 
-fn describe(options: &TestnetOptions, layout: &Layout, identities: &[Identity]) -> Manifest {
+fn describe(
+    options: &TestnetOptions,
+    layout: &Layout,
+    identities: &[Identity],
+    private: &[PrivateIdentity],
+) -> Manifest {
     let nodes = layout
         .nodes()
         .iter()
         .zip(identities)
-        .map(|(place, identity)| NodeEntry {
+        .enumerate()
+        .map(|(index, (place, identity))| NodeEntry {
             name: place.name.clone(),
             rpc: place.rpc_url(),
             ws: place.ws_url(),
             p2p: node_config::peer(place, identity),
             validator: identity.validator,
+            privacy_key: private.get(index).map(|own| own.key.to_string()),
+            account: private.get(index).map(|own| own.account),
             pid: None,
             metrics: format!("{}/metrics", place.rpc_url()),
         })
@@ -138,6 +154,25 @@ mod tests {
         validators.sort_unstable();
         assert_eq!(genesis.validators, validators);
         assert_eq!(genesis.spec.chain_id, manifest.chain_id);
+    }
+
+    #[test]
+    fn a_private_network_says_who_has_which_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = TestnetOptions { private: true, ..options(dir.path()) };
+        let layout = init(&options).unwrap();
+        let genesis = Genesis::parse(&fs::read(layout.genesis()).unwrap()).unwrap();
+        assert!(genesis.spec.is_quorum && genesis.spec.rules_at(0).privacy_marker);
+        let manifest = Manifest::read(layout.dir()).unwrap();
+        let keys: std::collections::BTreeSet<_> =
+            manifest.nodes.iter().map(|node| node.privacy_key.clone().unwrap()).collect();
+        assert_eq!(keys.len(), 4);
+        let own = |node: &NodeEntry| node.account.unwrap();
+        let accounts = manifest.accounts.iter().map(|account| account.address);
+        assert!(manifest.nodes.iter().map(own).eq(accounts.take(4)));
+        assert_eq!(init(&options).unwrap(), layout);
+        let without = TestnetOptions { private: false, ..options };
+        assert!(init(&without).unwrap_err().to_string().contains("private = true"));
     }
 
     #[test]

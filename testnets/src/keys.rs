@@ -51,7 +51,8 @@ fn node_id(path: &Path) -> Result<NodeId, TestnetError> {
         .map_err(|cause| broken(cause.to_string()))
 }
 
-fn load_or_generate(path: &Path) -> Result<Zeroizing<[u8; 32]>, TestnetError> {
+/// Reads 32 secret bytes; makes them where there is no file.
+pub(crate) fn load_or_generate(path: &Path) -> Result<Zeroizing<[u8; 32]>, TestnetError> {
     match fs::read_to_string(path).map(Zeroizing::new) {
         Ok(text) => {
             let mut secret = Zeroizing::new([0; 32]);

@@ -8,6 +8,11 @@
 //! DIR/node-0/node.key  its network identity (ed25519)
 //! DIR/node-0/validator.key   its vote (secp256k1)
 //! DIR/node-0/data/     its database
+//!
+//! where there are private transactions:
+//! DIR/node-0/privacy-keys/    its keys for payloads and database (X25519, AES)
+//! DIR/node-0/accounts/        keystore file of the account it signs for
+//! DIR/node-0/private.password password of both
 //! ```
 
 use crate::{options::TestnetOptions, ports};
@@ -106,6 +111,24 @@ impl NodePlace {
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.dir.join("data")
+    }
+
+    /// Its keys for private transactions.
+    #[must_use]
+    pub fn privacy_keys(&self) -> PathBuf {
+        self.dir.join("privacy-keys")
+    }
+
+    /// Keystore files of the accounts that it signs for.
+    #[must_use]
+    pub fn accounts(&self) -> PathBuf {
+        self.dir.join("accounts")
+    }
+
+    /// Password of the keys in these two folders.
+    #[must_use]
+    pub fn private_password(&self) -> PathBuf {
+        self.dir.join("private.password")
     }
 
     /// Where it answers JSON-RPC over HTTP.

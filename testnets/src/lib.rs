@@ -20,6 +20,7 @@ mod node_config;
 mod options;
 mod pid_file;
 mod ports;
+mod private_keys;
 mod process;
 mod readiness;
 pub mod rpc;

@@ -38,6 +38,12 @@ pub struct NodeEntry {
     pub p2p: String,
     /// Its address as a validator.
     pub validator: Address,
+    /// The key that private payloads for it are encrypted to, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privacy_key: Option<String>,
+    /// The account that it signs for (`eth_sendTransaction`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Address>,
     /// Its process while the network runs, as started by `up`.
     pub pid: Option<u32>,
     /// Where its metrics are.

@@ -162,6 +162,9 @@ pub struct TestnetOptions {
     /// Genesis file that the network's is made after; what it says goes before the other options.
     #[serde(default)]
     pub template: Option<PathBuf>,
+    /// Private transactions: each node has a key for payloads and an account that it signs for.
+    #[serde(default)]
+    pub private: bool,
 }
 
 impl TestnetOptions {
@@ -177,6 +180,7 @@ impl TestnetOptions {
             chain_id: 1337,
             gas_limit: 200_000_000,
             template: None,
+            private: false,
         }
     }
 

@@ -42,8 +42,15 @@ pub fn options_after(options: TestnetOptions, file: &Path) -> Result<TestnetOpti
 }
 
 /// The genesis file with these validators in the place of its own.
-pub(crate) fn genesis(path: &Path, mut validators: Vec<Address>) -> Result<String, TestnetError> {
+pub(crate) fn genesis(
+    path: &Path,
+    mut validators: Vec<Address>,
+    private: bool,
+) -> Result<String, TestnetError> {
     let (template, text) = read(path)?;
+    if private && !template.spec.is_quorum {
+        return Err(content(path, "--private needs config.isQuorum to be true".into()));
+    }
     validators.sort_unstable();
     // Hexadecimal digits may be of either case; everything else of the text must stay.
     let lower = text.to_ascii_lowercase();
@@ -153,8 +160,16 @@ mod tests {
         let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/four-ibft/genesis.json");
         for count in [1, 3, 5] {
             let validators = (1..=count).map(Address::repeat_byte).collect();
-            let text = genesis(&sample, validators).unwrap_err().to_string();
+            let text = genesis(&sample, validators, false).unwrap_err().to_string();
             assert!(text.contains("which has 4"), "{text}");
         }
+    }
+
+    #[test]
+    fn private_transactions_after_a_genesis_without_them_are_refused() {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/four-ibft/genesis.json");
+        let validators = (1..=4).map(Address::repeat_byte).collect();
+        let text = genesis(&sample, validators, true).unwrap_err().to_string();
+        assert!(text.contains("isQuorum"), "{text}");
     }
 }

@@ -155,6 +155,7 @@ fn announce(manifest: &Manifest, log: &mut MergedLog<'_>) {
             node.name, node.rpc, node.ws, node.validator
         ));
     }
+    announce_private(manifest, log);
     log.say("");
     log.say(&format!(
         "accounts with {DEV_BALANCE_ETHER} ether each; their keys are public, never use them elsewhere"
@@ -165,6 +166,20 @@ fn announce(manifest: &Manifest, log: &mut MergedLog<'_>) {
     log.say("");
     let url = manifest.nodes.first().map_or("", |node| node.rpc.as_str());
     log.say(&format!("READY {} nodes, JSON-RPC at {url}; Ctrl-C stops them", manifest.nodes.len()));
+}
+
+/// Who has which key for private transactions.
+fn announce_private(manifest: &Manifest, log: &mut MergedLog<'_>) {
+    if !manifest.options.private {
+        return;
+    }
+    log.say("");
+    log.say(&format!("{:<8} {:<44} account it signs for", "node", "privacy key (privateFor)"));
+    for node in &manifest.nodes {
+        if let (Some(key), Some(account)) = (&node.privacy_key, node.account) {
+            log.say(&format!("{:<8} {key:<44} {account}", node.name));
+        }
+    }
 }
 
 /// What tells us to stop.

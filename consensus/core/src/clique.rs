@@ -143,7 +143,7 @@ impl Clique {
         self.next_number = position.head.number.saturating_add(1);
         self.head_since = now.elapsed;
         let ours = self.has_a_say(position.head.number);
-        self.tree = ours.then(|| Tree::new(position, ancestors));
+        self.tree = ours.then(|| Tree::new(position, ancestors).with_signers(&self.rules));
         self.turn = None;
     }
 

@@ -2,14 +2,16 @@
 //!
 //! A host feeds [`Input`]s to [`Engine::step`], then calls [`Step::perform`] once: every record is
 //! durable before any action happens, so nothing that binds this node is said before it is on disk
-//! (S6: no equivocation after a crash).
+//! (S6: no equivocation after a crash). The one exception is [`Step::send_ahead`].
 
 mod record;
 mod status;
+mod step;
 
 pub use entente_chain::extra_data::raft::MemberChange;
 pub use record::{Record, RecordError};
-pub use status::{EngineStatus, ValidatorStatus};
+pub use status::{EngineStatus, Held, ValidatorStatus};
+pub use step::Step;
 
 use crate::message::{Admitted, Message};
 use alloy_primitives::{Address, B256, Bytes, U256};
@@ -272,6 +274,10 @@ pub enum Action {
     Execute(RecoveredBlock),
     /// Make this finally sealed child of the head the head. It was built or executed here.
     Adopt(RecoveredBlock),
+    /// As [`Action::Adopt`], of a block that the records of this engine hold until it is durable as
+    /// a part of the chain: after a loss of power the engine finds it there and decides it again, so
+    /// it need not be synced once more.
+    AdoptLogged(RecoveredBlock),
     /// Leave the canonical chain for a better branch (Clique only): take blocks back down to
     /// `ancestor`, then check, execute and commit `blocks`. Answered by [`Input::Imported`]; a
     /// block that is refused brings the old branch back.
@@ -325,51 +331,6 @@ pub struct Evidence {
     pub what: &'static str,
     /// The two conflicting digests, where there are two.
     pub digests: (B256, B256),
-}
-
-/// Records and actions of one or more inputs. Fields are private: engines add, hosts can only
-/// [`perform`](Step::perform), so the order cannot be got wrong.
-#[derive(Debug, Default)]
-#[must_use]
-pub struct Step {
-    persist: Vec<Record>,
-    then: Vec<Action>,
-}
-
-impl Step {
-    /// Requires a record to be durable before any action of this step.
-    pub fn persist(&mut self, record: Record) {
-        self.persist.push(record);
-    }
-
-    /// Adds an action.
-    pub fn then(&mut self, action: Action) {
-        self.then.push(action);
-    }
-
-    /// Whether there is nothing to do.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.persist.is_empty() && self.then.is_empty()
-    }
-
-    /// The one place where a step meets the world: `write` makes all records durable in one go,
-    /// then `act` is called for every action in order.
-    ///
-    /// # Errors
-    /// Passes on what `write` says; then no action was taken, and the host must stop.
-    pub fn perform<E>(
-        &mut self,
-        write: impl FnOnce(&[Record]) -> Result<(), E>,
-        act: impl FnMut(Action),
-    ) -> Result<(), E> {
-        if !self.persist.is_empty() {
-            write(&self.persist)?;
-            self.persist.clear();
-        }
-        self.then.drain(..).for_each(act);
-        Ok(())
-    }
 }
 
 /// A consensus protocol: equal state, `now` and input give equal output. Bounded work per call; no

@@ -16,6 +16,7 @@ pub mod raft;
 mod random;
 pub mod replica;
 pub mod rules;
+pub mod sabotage;
 pub mod schedule;
 pub mod sync;
 

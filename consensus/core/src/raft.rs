@@ -181,13 +181,16 @@ impl Raft {
     }
 
     fn send(&self, to: Address, body: Body, out: &mut Step) {
-        let (Some(node), Some(author)) = (self.peers.node_of(to), self.own_address()) else {
-            return;
-        };
+        if let Some((to, message)) = self.addressed(to, body) {
+            out.then(Action::Send { to, message });
+        }
+    }
+
+    fn addressed(&self, to: Address, body: Body) -> Option<(Recipients, crate::Message)> {
+        let (node, author) = (self.peers.node_of(to)?, self.own_address()?);
         let environment = self.settings.environment;
         let message = Message { environment, author, term: self.durable.term, body };
-        let message = crate::Message::Raft(Box::new(message));
-        out.then(Action::Send { to: Recipients::Node(node), message });
+        Some((Recipients::Node(node), crate::Message::Raft(Box::new(message))))
     }
 
     /// Makes the whole durable state durable before whatever follows. Who has no vote promises

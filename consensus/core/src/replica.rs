@@ -76,7 +76,10 @@ impl Replica {
     /// The engine's status, and how far the peers are.
     #[must_use]
     pub fn status(&self, now: Now) -> EngineStatus {
-        EngineStatus { best_peer_head: self.sync.best_peer_head(), ..self.engine.status(now) }
+        let mut status = self.engine.status(now);
+        status.best_peer_head = self.sync.best_peer_head();
+        status.held.blocks = status.held.blocks.saturating_add(self.sync.blocks());
+        status
     }
 }
 

@@ -4,10 +4,13 @@
 //! [`Input::Recovered`] on the committed head, without records, and hears again of everything that
 //! lasts (peers, their heads, whether transactions wait, the operator's votes). Nothing else is
 //! handed over, so what an engine promised can bind no other.
+//!
+//! Clique may go back: a shorter branch can be better than the one whose next block is another
+//! engine's already. Then it goes on with its branches, and the other engine keeps its promises.
 
 use crate::{
     clique::{Clique, CliqueSettings},
-    engine::{ChainPosition, Engine, EngineStatus, Input, Millis, Now, Operation, Step},
+    engine::{ChainPosition, Engine, EngineStatus, Input, Millis, Now, Operation, Record, Step},
     ibft::{Ibft, IbftSettings},
     raft::{Raft, RaftSettings},
 };
@@ -113,6 +116,14 @@ impl Lasting {
     }
 }
 
+/// An engine that comes back to duty after a few blocks of Clique.
+struct Paused {
+    machine: Machine,
+    engine: Box<dyn Engine>,
+    /// Whom it believes to be connected.
+    peers: Vec<NodeId>,
+}
+
 /// The engine that is on duty, and how to make the next one.
 pub struct Schedule {
     spec: Arc<ChainSpec>,
@@ -122,6 +133,10 @@ pub struct Schedule {
     /// Clique, while the newest block is its own and the next one is not: nodes may stand on
     /// different branches, and the next engine cannot bring them together.
     settling: Option<Box<dyn Engine>>,
+    /// Who was on duty when Clique went back.
+    paused: Option<Paused>,
+    /// What other engines than Clique wrote down before this process began under Clique.
+    records: Vec<Record>,
     lasting: Lasting,
     switches: u64,
     next_number: BlockNumber,
@@ -138,6 +153,8 @@ impl Schedule {
             settings,
             on_duty: None,
             settling: None,
+            paused: None,
+            records: Vec::new(),
             lasting,
             switches: 0,
             next_number: 0,
@@ -182,18 +199,55 @@ impl Schedule {
         if self.on_duty.as_ref().map(|(machine, _)| *machine) == next {
             return false;
         }
-        let leaving = self.on_duty.take();
-        self.settling =
-            leaving.filter(|(machine, _)| *machine == Machine::Clique).map(|(_, it)| it);
-        let Some(machine) = next else { return true };
-        let mut engine = self.make(machine);
-        let (position, ancestors, records) = (position.clone(), Vec::new(), Vec::new());
-        engine.step(now, Input::Recovered { position, ancestors, records }, out);
-        for input in self.lasting.inputs() {
-            engine.step(now, input, out);
+        let (leaving, settling) = (self.on_duty.take(), self.settling.take());
+        if let (Some(Machine::Clique), Some(mut clique)) = (next, settling) {
+            let peers = self.lasting.peers.keys().copied().collect();
+            self.paused = leaving.map(|(machine, engine)| Paused { machine, engine, peers });
+            clique.step(now, Input::Committed(position.clone()), out);
+            self.on_duty = Some((Machine::Clique, clique));
+            return true;
         }
+        let clique = leaving.filter(|(machine, _)| *machine == Machine::Clique);
+        self.settling =
+            clique.filter(|_| self.is_settling(position.head.number)).map(|(_, clique)| clique);
+        let paused = self.paused.take().filter(|paused| Some(paused.machine) == next);
+        let Some(machine) = next else { return true };
+        let engine = match paused {
+            Some(paused) => self.resume(paused, now, position, out),
+            None => self.begin(machine, now, position, out),
+        };
         self.on_duty = Some((machine, engine));
         true
+    }
+
+    fn begin(
+        &mut self,
+        machine: Machine,
+        now: Now,
+        position: &ChainPosition,
+        out: &mut Step,
+    ) -> Box<dyn Engine> {
+        let mut engine = self.make(machine);
+        let (position, ancestors) = (position.clone(), Vec::new());
+        let records = std::mem::take(&mut self.records);
+        engine.step(now, Input::Recovered { position, ancestors, records }, out);
+        self.lasting.inputs().for_each(|input| engine.step(now, input, out));
+        engine
+    }
+
+    fn resume(
+        &self,
+        paused: Paused,
+        now: Now,
+        position: &ChainPosition,
+        out: &mut Step,
+    ) -> Box<dyn Engine> {
+        let Paused { mut engine, peers, .. } = paused;
+        engine.step(now, Input::Committed(position.clone()), out);
+        let gone = peers.into_iter().filter(|node| !self.lasting.peers.contains_key(node));
+        let gone = gone.map(|node| Input::Peer { node, validator: None, connected: false });
+        gone.chain(self.lasting.inputs()).for_each(|input| engine.step(now, input, out));
+        engine
     }
 }
 
@@ -201,24 +255,28 @@ impl Engine for Schedule {
     fn step(&mut self, now: Now, input: Input, out: &mut Step) {
         self.lasting.note(&input);
         match &input {
-            Input::Recovered { position, .. } => {
+            Input::Recovered { position, records, .. } => {
                 self.next_number = position.head.number.saturating_add(1);
                 let machine = self.machine_after(position.head.number);
                 self.on_duty = machine.map(|machine| (machine, self.make(machine)));
                 let clique_head = self.is_settling(position.head.number);
                 self.settling = clique_head.then(|| self.make(Machine::Clique));
+                if machine == Some(Machine::Clique) {
+                    let other = |record: &&Record| !matches!(record, Record::Clique(_));
+                    self.records = records.iter().filter(other).cloned().collect();
+                }
             }
             Input::Committed(position) => {
                 self.next_number = position.head.number.saturating_add(1);
                 let position = position.clone();
-                if !self.is_settling(position.head.number) {
-                    self.settling = None;
-                }
                 if self.hand_over(now, &position, out) {
                     if let Some(clique) = &mut self.settling {
                         clique.step(now, input, out);
                     }
                     return;
+                }
+                if !self.is_settling(position.head.number) {
+                    self.settling = None;
                 }
             }
             _ => {}

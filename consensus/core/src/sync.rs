@@ -9,7 +9,10 @@
 mod peers;
 mod pipeline;
 
-use crate::engine::{Action, FetchId, ImportId, Millis, Now, Step, Verdict};
+use crate::{
+    engine::{Action, FetchId, ImportId, Millis, Now, Step, Verdict},
+    sabotage::{Bug, is_on},
+};
 use entente_chain::{
     BlockNumber, ChainSpec, NodeId, RecoveredBlock, SealedHeader, limits::BLOCK_RANGE_MAX,
     spec::EngineKind,
@@ -220,6 +223,12 @@ impl Sync {
         self.peers.best_claim()
     }
 
+    /// Blocks that wait for import.
+    #[must_use]
+    pub fn blocks(&self) -> usize {
+        self.pipeline.blocks()
+    }
+
     fn advance(&mut self, now: Now, out: &mut Step) {
         self.expire(now, out);
         let Some(head) = self.head.clone() else { return };
@@ -304,6 +313,9 @@ impl Sync {
 
     fn ask(&mut self, now: Now, head: BlockNumber, out: &mut Step) {
         self.abandon_unneeded();
+        if is_on(Bug::NoSync) {
+            return;
+        }
         loop {
             let live = self.requests.values().filter(|request| !request.abandoned).count();
             if live >= REQUESTS_MAX {

@@ -2,13 +2,17 @@
 //! message. Names are those of the reliability list.
 
 mod blocks;
+mod certificates;
 mod electorate;
+mod limits;
 mod lock;
 mod majority;
+mod served;
 mod words;
 
 use crate::{Coverage, Engine};
 use alloy_primitives::{Address, B256, Bytes};
+use certificates::{Certificates, Electors};
 use electorate::Electorate;
 use entente_chain::{
     BlockNumber, Header, RecoveredBlock, ValidatorSet,
@@ -16,9 +20,16 @@ use entente_chain::{
     spec::{ChainSpec, EngineKind},
     votes::VoteTally,
 };
-use entente_consensus::{ChainPosition, EngineStatus, Message};
+use entente_consensus::{
+    ChainPosition, EngineStatus, Message, Record,
+    engine::Evidence,
+    raft::{self, Body},
+};
+use entente_ledger::CommittedBlock;
+use limits::Limits;
 use lock::{Locks, Voters};
 use majority::Majorities;
+use served::Served;
 use std::collections::{BTreeMap, BTreeSet};
 use words::Words;
 
@@ -57,6 +68,9 @@ pub(crate) struct Checker {
     voters: BTreeMap<BlockNumber, BTreeSet<Address>>,
     locks: Locks,
     majorities: Majorities,
+    certificates: Certificates,
+    limits: Limits,
+    served: Served,
 }
 
 struct After {
@@ -87,6 +101,25 @@ impl Checker {
             voters: BTreeMap::from([(1, validators.iter().copied().collect())]),
             locks: Locks::default(),
             majorities: Majorities::default(),
+            certificates: Certificates::default(),
+            limits: Limits::default(),
+            served: Served::default(),
+        }
+    }
+
+    /// Whether blocks may be left again: then there is no decision to compare with.
+    fn forks(&self) -> bool {
+        matches!(self.engine, Engine::Clique | Engine::Switch)
+    }
+
+    /// C5: evidence names who broke the rules, and nobody else.
+    pub(crate) fn blames(&self, evidence: &Evidence) -> Result<(), Finding> {
+        let guilty = self.liars.contains(&evidence.validator)
+            || self.words.amnesiacs().contains(&evidence.validator)
+            || self.engine == Engine::Switch;
+        match guilty {
+            true => Ok(()),
+            false => finding("C5", format!("evidence against an honest validator: {evidence:?}")),
         }
     }
 
@@ -100,16 +133,36 @@ impl Checker {
         self.words.amnesiacs()
     }
 
-    /// An honest node said something.
+    /// A message arrived at an honest node.
+    pub(crate) fn heard(&mut self, message: &Message) {
+        if let Message::Ibft(message) = message {
+            self.certificates.heard(message);
+        }
+    }
+
+    /// Records of an honest node are durable.
+    pub(crate) fn persisted(&mut self, who: Address, records: &[Record]) {
+        for record in records {
+            if let Record::Raft(record) = record
+                && let Some(accepted) = record.accepted()
+            {
+                self.majorities.persisted(who, accepted);
+            }
+        }
+    }
+
+    /// An honest node said something, to one peer or to all.
     pub(crate) fn said(
         &mut self,
         message: &Message,
+        to: Option<Address>,
         coverage: &mut Coverage,
     ) -> Result<(), Finding> {
-        self.words.said(message, &self.liars, coverage)?;
+        self.words.said(message, to, &self.liars, coverage)?;
         match message {
             Message::Ibft(message) => {
                 let height = message.view().height;
+                self.limits.said(message.author(), message.view())?;
                 let Some(all) = self.voters.get(&height) else { return Ok(()) };
                 let unreliable = &self.liars | &self.words.amnesiacs();
                 let two_thirds = self.spec.rules_at(height).quorum_two_thirds;
@@ -117,13 +170,39 @@ impl Checker {
                     true => (2 * all.len()).div_ceil(3),
                     false => 2 * (all.len().saturating_sub(1) / 3) + 1,
                 };
-                self.locks.said(message, &Voters { all, unreliable: &unreliable, quorum })
+                self.locks.said(message, &Voters { all, unreliable: &unreliable, quorum })?;
+                // Below a block of Clique the voters are not settled.
+                let parent = self.spec.engine_at(height.saturating_sub(1));
+                if parent == EngineKind::Clique || unreliable.contains(&message.author()) {
+                    return Ok(());
+                }
+                self.certificates.said(message, Electors { all, quorum })
             }
             Message::Raft(message) => {
-                let decided = &self.decided;
-                self.majorities.said(message, |number| decided.get(&number).copied())
+                self.mints(message)?;
+                let votes = |number| {
+                    self.voters.get(&number).is_some_and(|all| all.contains(&message.author))
+                };
+                let decided = |number| self.decided.get(&number).copied();
+                self.majorities.said(message, votes, decided)
             }
             Message::Clique(_) => Ok(()),
+        }
+    }
+
+    /// R8: only the leader of a term has blocks, and each lies on what is decided.
+    fn mints(&self, message: &raft::Message) -> Result<(), Finding> {
+        let Body::Append { block: Some(block), .. } = &message.body else { return Ok(()) };
+        let (author, term, number) = (message.author, message.term, block.header.number);
+        if self.leaders.get(&term).is_some_and(|leader| *leader != author) {
+            return finding("R8", format!("{author} proposes block {number}, no leader of {term}"));
+        }
+        let below = number.saturating_sub(1);
+        let parent = block.header.parent_hash;
+        let first = below == 0 || self.spec.engine_at(below) != EngineKind::Raft;
+        match first || self.decided.get(&below) == Some(&parent) {
+            true => Ok(()),
+            false => finding("R8", format!("{author} builds block {number} on undecided {parent}")),
         }
     }
 
@@ -135,6 +214,10 @@ impl Checker {
     ) -> Result<(), Finding> {
         if status.engine == "ibft" && status.round > 2 {
             coverage.saw("round above 2");
+        }
+        Limits::held(status)?;
+        if status.engine == "ibft" && self.spec.rules_at(status.height).quorum_two_thirds {
+            Limits::quorums_meet(status)?;
         }
         if status.role == "blank" {
             coverage.saw("voter without memory");
@@ -159,12 +242,14 @@ impl Checker {
     pub(crate) fn committed(
         &mut self,
         node: usize,
-        block: &RecoveredBlock,
-        position: &ChainPosition,
+        committed: &CommittedBlock,
+        unix: u64,
         coverage: &mut Coverage,
     ) -> Result<(), Finding> {
+        let CommittedBlock { block, receipts, position, .. } = committed;
         let (number, hash) = (block.header.number, block.hash());
-        self.check_block(block, coverage)?;
+        self.check_block(block, unix, coverage)?;
+        self.served.committed(block, receipts)?;
         self.electorate.count(&self.spec, &block.header, hash, position)?;
         if let Some(known) = self.after.get(&hash) {
             // S9: what follows from a block is the same on every node.

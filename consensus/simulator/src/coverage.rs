@@ -46,15 +46,21 @@ impl Coverage {
                 "dishonest message",
                 "partition",
                 "disk full",
+                "disk stalled",
+                "twenty blocks after healing",
             ],
             crate::Engine::Raft => &[
                 "crash between persist and send",
+                "crash between a leader's word and its record",
+                "head came back out of the log",
                 "wiped disk",
                 "voter recovered its memory",
                 "leader changed",
                 "old block proposed again",
                 "member changed",
                 "partition",
+                "disk stalled",
+                "twenty blocks after healing",
             ],
             crate::Engine::Clique => &[
                 "crash between persist and send",
@@ -63,8 +69,12 @@ impl Coverage {
                 "reorganisation of 2 or more blocks",
                 "block out of turn",
                 "partition",
+                "disk stalled",
+                "twenty blocks after healing",
             ],
-            crate::Engine::Switch => &["engine switched"],
+            crate::Engine::Switch => {
+                &["engine switched", "disk stalled", "twenty blocks after healing"]
+            }
         }
     }
 }

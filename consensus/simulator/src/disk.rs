@@ -71,16 +71,11 @@ impl SimulatedDisk {
         self.lock().lies = lies;
     }
 
-    /// Sabotage: forgets records of the consensus log, but the oldest `kept`.
-    pub(crate) fn forget_log(&self, kept: usize) {
+    /// Sabotage: forgets the records of a column, but the oldest `kept`.
+    pub(crate) fn forget(&self, column: Column, kept: usize) {
         let mut state = self.lock();
-        let keys: Vec<_> = state
-            .visible
-            .keys()
-            .filter(|(column, _)| *column == Column::ConsensusLog)
-            .skip(kept)
-            .cloned()
-            .collect();
+        let keys: Vec<_> =
+            state.visible.keys().filter(|(at, _)| *at == column).skip(kept).cloned().collect();
         for key in keys {
             state.visible.remove(&key);
             state.durable.remove(&key);

@@ -1,8 +1,9 @@
 //! Execution that costs nothing and still says all that a block may disagree about: the state root
 //! follows from the parent's state and the block's transactions, through the real trie.
 
+use crate::world::LOGS_OF;
 use alloy_consensus::proofs::calculate_transaction_root;
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256, Log, U256, keccak256};
 use entente_chain::{
     Account, AccountChange, BlockBody, Header, Receipt, RecoveredBlock, RecoveredTransaction,
     SealedHeader, StateChanges, StateReader,
@@ -15,11 +16,23 @@ const GAS: u64 = 21_000;
 /// Transactions in a block.
 const TRANSACTIONS_MAX: usize = 40;
 
+/// Every third transaction writes a log, as its nonce says.
+fn logs(transaction: &RecoveredTransaction) -> Vec<Log> {
+    let (_, nonce) = transaction.slot();
+    let topic = B256::from(U256::from(nonce));
+    let log = Log::new_unchecked(LOGS_OF, vec![topic], transaction.hash().0.into());
+    if nonce.is_multiple_of(3) { vec![log] } else { Vec::new() }
+}
+
 /// Hashes in the place of an EVM.
-pub(crate) struct HashExecution;
+pub(crate) struct HashExecution {
+    /// A bug: receipts have no logs.
+    pub(crate) loses_logs: bool,
+}
 
 impl HashExecution {
     fn run(
+        &self,
         transactions: &[Arc<RecoveredTransaction>],
         number: u64,
         state: &dyn StateReader,
@@ -46,11 +59,12 @@ impl HashExecution {
             touch(transaction.sender(), transaction.hash())?;
         }
         let receipts = (1..=transactions.len() as u64)
-            .map(|count| Receipt {
+            .zip(transactions)
+            .map(|(count, transaction)| Receipt {
                 tx_type: alloy_consensus::TxType::Legacy,
                 success: true,
                 cumulative_gas_used: count.saturating_mul(GAS),
-                logs: Vec::new(),
+                logs: if self.loses_logs { Vec::new() } else { logs(transaction) },
             })
             .collect();
         let gas_used = GAS.saturating_mul(transactions.len() as u64);
@@ -74,7 +88,7 @@ impl Execution for HashExecution {
         state: &dyn StateReader,
     ) -> Result<Executed, BlockError> {
         let transactions = block.transactions();
-        let executed = Self::run(transactions, block.header.number, state)?;
+        let executed = self.run(transactions, block.header.number, state)?;
         let mut expected = block.header.header().clone();
         Self::fill(&mut expected, transactions, &executed);
         if expected.transactions_root != block.header.transactions_root {
@@ -96,7 +110,7 @@ impl Execution for HashExecution {
         let room = Room { gas: header.gas_limit, bytes: 1 << 20 };
         let transactions: Vec<_> =
             std::iter::from_fn(|| source.next(room)).take(TRANSACTIONS_MAX).collect();
-        let executed = Self::run(&transactions, header.number, state)?;
+        let executed = self.run(&transactions, header.number, state)?;
         Self::fill(&mut header, &transactions, &executed);
         let body = BlockBody { transactions, ommers: Vec::new(), withdrawals: None };
         Ok(Draft { header, body: Arc::new(body), executed })

@@ -62,6 +62,11 @@ pub fn run(engine: Engine, profile: Profile, seed: u64) -> Outcome {
 
 fn simulate(scenario: Scenario) -> Outcome {
     let seed = scenario.seed;
+    #[cfg(feature = "sabotage")]
+    entente_consensus::sabotage::switch(match scenario.sabotage {
+        Some(scenario::Sabotage::Engine(bug)) => Some(bug),
+        _ => None,
+    });
     let mut world = World::new(scenario);
     world.live();
     Outcome {

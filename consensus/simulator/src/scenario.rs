@@ -66,16 +66,36 @@ pub(crate) enum Sabotage {
     NoPersistence,
     /// Only the oldest record survives a restart.
     StaleLog,
+    /// A block's receipts are lost with the power, the rest of it is not.
+    TornBlock,
     /// Syncs do nothing, and power is lost.
     LyingDisk,
     /// Quorums of 2F+1 where N is not 3F+1 (arXiv 1901.07160), among twins.
     SmallQuorum,
-    /// Round timers double without a cap (besu#7642).
-    UncappedTimers,
     /// A wiped voter votes at once.
     WipedVoterVotes,
     /// A proposed block is adopted as soon as it was executed (quorum#299).
     Speculation,
+    /// A Raft leader builds on its own block before anybody else has it (quorum#852).
+    SpeculativeMinting,
+    /// Blocks stay empty, whatever waits.
+    EmptyBlocks,
+    /// One node's receipts have no logs.
+    LostLogs,
+    /// A bug inside an engine.
+    #[cfg(feature = "sabotage")]
+    Engine(entente_consensus::sabotage::Bug),
+}
+
+impl Sabotage {
+    /// Whether it makes nobody break a rule that others could report.
+    pub(crate) fn is_honest(self) -> bool {
+        #[cfg(feature = "sabotage")]
+        let honest = self == Self::Engine(entente_consensus::sabotage::Bug::BlameAnybody);
+        #[cfg(not(feature = "sabotage"))]
+        let honest = false;
+        honest
+    }
 }
 
 /// Everything that a seed decided before the first event.
@@ -96,6 +116,12 @@ pub(crate) struct Scenario {
     pub(crate) disturbances: u64,
     pub(crate) weather: Weather,
     pub(crate) switch: Option<(u64, EngineKind)>,
+    /// Blocks between epochs.
+    pub(crate) epoch: u64,
+    /// Too few voters are up for this long before everything heals, in milliseconds.
+    pub(crate) outage_ms: u64,
+    /// Round timers double without a cap: a setting that operators of Besu have.
+    pub(crate) uncapped: bool,
     pub(crate) sabotage: Option<Sabotage>,
 }
 
@@ -148,6 +174,9 @@ impl Scenario {
             disturbances: 8 + random.below(8),
             weather: Weather::draw(&mut random),
             switch,
+            epoch: random.pick(&[30_000, 30_000, 8, 5], 30_000),
+            outage_ms: if random.percent(2) { 180_000 + random.below(420_000) } else { 0 },
+            uncapped: false,
             sabotage: None,
         }
     }
@@ -180,10 +209,11 @@ impl Scenario {
         let Ok(mut genesis) = genesis else { panic!("genesis of {self}") };
         let rules = &mut genesis.spec.genesis_rules;
         rules.eip3436 = self.eip3436;
+        rules.epoch_length = self.epoch;
         if self.sabotage == Some(Sabotage::SmallQuorum) {
             rules.quorum_two_thirds = false;
         }
-        if self.sabotage == Some(Sabotage::UncappedTimers) {
+        if self.uncapped {
             rules.max_request_timeout_ms = u64::MAX / 4;
         }
         (genesis, json)

@@ -2,11 +2,13 @@
 
 mod disturbance;
 mod events;
+mod going_on;
 mod healing;
 mod host;
 mod lies;
 mod network;
 mod process;
+mod step;
 mod stores;
 
 use crate::{
@@ -18,9 +20,9 @@ use crate::{
     scenario::{START_UNIX, Sabotage, Scenario, key},
     workload::{Account, Clients, Waiting},
 };
-use alloy_primitives::Bytes;
+use alloy_primitives::{B256, Bytes};
 use entente_chain::{NodeId, genesis::Genesis, signer::SealSigner};
-use entente_consensus::Now;
+use entente_consensus::{Action, Now};
 use events::Event;
 use network::Network;
 use process::Process;
@@ -28,6 +30,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
+pub(crate) use stores::LOGS_OF;
 
 /// Events that a failure shows.
 const EVENTS_SHOWN: usize = 40;
@@ -51,9 +54,21 @@ pub(crate) struct Node {
     wake: Option<u64>,
     /// The chain thread works until then.
     busy_until: u64,
-    /// Newest head that was durable when the process died.
-    durable_head: u64,
+    /// The head when the process died.
+    last_head: (u64, B256),
     wiped: bool,
+    /// The machine stays without power until then.
+    down_until: u64,
+    /// Writes take long until then.
+    slow_until: u64,
+    /// A write that is under way: what waits for it.
+    writing: Option<Writing>,
+}
+
+/// What waits for a slow write.
+struct Writing {
+    until: u64,
+    actions: Vec<Action>,
 }
 
 /// See the module.
@@ -125,8 +140,11 @@ impl World {
                 behaviour: scenario.behaviour.filter(|_| dishonest),
                 wake: None,
                 busy_until: 0,
-                durable_head: 0,
+                last_head: Default::default(),
                 wiped: false,
+                down_until: 0,
+                slow_until: 0,
+                writing: None,
             });
         }
         let liars = nodes.iter().filter(|node| node.behaviour.is_some());
@@ -159,6 +177,19 @@ impl World {
 
     /// Bad weather, then healing.
     pub(crate) fn live(&mut self) {
+        self.begin();
+        for _ in 0..self.scenario.disturbances {
+            self.disturb();
+            let calm = self.random.below(5_000);
+            self.run(calm);
+        }
+        self.lose_quorum();
+        self.heal();
+        self.go_on();
+        self.check_end();
+    }
+
+    fn begin(&mut self) {
         for node in 0..self.nodes.len() {
             let delay = self.random.below(400);
             self.at(delay, Event::Start { node });
@@ -166,13 +197,6 @@ impl World {
         self.at(500, Event::Client);
         self.at(1000, Event::Gossip);
         self.run(3_000);
-        for _ in 0..self.scenario.disturbances {
-            self.disturb();
-            let calm = self.random.below(5_000);
-            self.run(calm);
-        }
-        self.heal();
-        self.check_end();
     }
 
     pub(crate) const fn now(&self) -> u64 {

@@ -31,6 +31,8 @@ pub(crate) enum ChainCommand {
     Execute(RecoveredBlock),
     /// Commit a decided block.
     Adopt(RecoveredBlock),
+    /// Commit a decided block that the consensus log holds.
+    AdoptLogged(RecoveredBlock),
     /// Check and commit blocks of others.
     Import {
         /// Echoed in the answer.
@@ -102,24 +104,11 @@ pub(crate) fn run(
             }
             ChainCommand::Adopt(block) => {
                 let number = block.header.number;
-                match adopt(&mut chain, &block, ports) {
-                    Ok(committed) => commit(committed, ports),
-                    // The node stops while the block waits: it is decided again after the start.
-                    Err(error) if error.missing_payload().is_some() => {
-                        tracing::info!(number, %error, "stopped while a block waited");
-                    }
-                    // Sync may have committed it a moment before.
-                    Err(error) if chain.head().header.number >= number => {
-                        tracing::debug!(number, %error, "decided block is already committed");
-                    }
-                    // Only a chain that forks can have left the parent in the meantime.
-                    Err(error @ LedgerError::ParentMissing { .. }) => {
-                        tracing::info!(number, %error, "own block came too late for its branch");
-                    }
-                    Err(error) => {
-                        anyhow::bail!("block {number} is decided but cannot be committed: {error}")
-                    }
-                }
+                take_adopted(number, adopt(&mut chain, &block, false, ports), &chain, ports)?;
+            }
+            ChainCommand::AdoptLogged(block) => {
+                let number = block.header.number;
+                take_adopted(number, adopt(&mut chain, &block, true, ports), &chain, ports)?;
             }
             ChainCommand::Import { request, blocks } => {
                 let result = import(&mut chain, blocks, ports)?;
@@ -140,10 +129,15 @@ pub(crate) fn run(
 fn adopt(
     chain: &mut Ledger,
     block: &RecoveredBlock,
+    is_logged: bool,
     ports: &ChainPorts,
 ) -> Result<CommittedBlock, LedgerError> {
     loop {
-        let outcome = chain.adopt(block.clone(), ports.clock.unix_seconds());
+        let now = ports.clock.unix_seconds();
+        let outcome = match is_logged {
+            true => chain.adopt_logged(block.clone(), now),
+            false => chain.adopt(block.clone(), now),
+        };
         let missing = outcome.as_ref().err().and_then(LedgerError::missing_payload);
         match missing {
             Some(cause) if !ports.stall.stops() => {
@@ -157,6 +151,31 @@ fn adopt(
             }
         }
     }
+}
+
+fn take_adopted(
+    number: BlockNumber,
+    adopted: Result<CommittedBlock, LedgerError>,
+    chain: &Ledger,
+    ports: &ChainPorts,
+) -> anyhow::Result<()> {
+    match adopted {
+        Ok(committed) => commit(committed, ports),
+        // The node stops while the block waits: it is decided again after the start.
+        Err(error) if error.missing_payload().is_some() => {
+            tracing::info!(number, %error, "stopped while a block waited");
+        }
+        // Sync may have committed it a moment before.
+        Err(error) if chain.head().header.number >= number => {
+            tracing::debug!(number, %error, "decided block is already committed");
+        }
+        // Only a chain that forks can have left the parent in the meantime.
+        Err(error @ LedgerError::ParentMissing { .. }) => {
+            tracing::info!(number, %error, "own block came too late for its branch");
+        }
+        Err(error) => anyhow::bail!("block {number} is decided but cannot be committed: {error}"),
+    }
+    Ok(())
 }
 
 fn build(

@@ -10,6 +10,7 @@ mod doctor;
 mod export;
 mod genesis;
 mod import;
+mod import_payloads;
 mod init;
 mod migrate;
 mod node_settings;

@@ -179,6 +179,7 @@ fn carry_out(action: Action, ports: &ConsensusPorts) {
         }
         Action::Execute(block) => command(ports, ChainCommand::Execute(block)),
         Action::Adopt(block) => command(ports, ChainCommand::Adopt(block)),
+        Action::AdoptLogged(block) => command(ports, ChainCommand::AdoptLogged(block)),
         Action::Import { request, blocks } => {
             command(ports, ChainCommand::Import { request, blocks });
         }
@@ -206,7 +207,7 @@ fn command(ports: &ConsensusPorts, command: ChainCommand) {
         ChainCommand::Import { request, .. } | ChainCommand::Reorganize { request, .. } => {
             Input::Imported { request, result: Err((0, Verdict::Unavailable(reason()))) }
         }
-        ChainCommand::Adopt(block) => {
+        ChainCommand::Adopt(block) | ChainCommand::AdoptLogged(block) => {
             tracing::error!(number = block.header.number, "decided block could not be handed on");
             return;
         }

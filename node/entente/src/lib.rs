@@ -4,6 +4,8 @@
 
 /// Simulations may seal with hashes; a node never.
 const _: () = assert!(!entente_chain::seal::SIMULATED_SEALS);
+/// Simulations may switch bugs on; a node holds none of them.
+const _: () = assert!(!entente_consensus::sabotage::COMPILED_IN);
 
 mod backend;
 mod chain_thread;

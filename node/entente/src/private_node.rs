@@ -64,7 +64,8 @@ pub(crate) struct PrivateNode {
 
 impl PrivateNode {
     /// Opens keys and private columns. A node whose database is new to private states may lack
-    /// payloads of blocks that it still has to execute: it asks `peers` for them.
+    /// payloads of blocks that it still has to execute: it asks `peers` for them, unless there are
+    /// none to ask.
     ///
     /// # Errors
     /// When a key or the password is wrong, another key sealed the database, or the disk fails.
@@ -72,7 +73,7 @@ impl PrivateNode {
         database: &Database,
         (environment, node): (EnvironmentId, NodeId),
         settings: &PrivateSettings,
-        peers: BTreeSet<NodeId>,
+        peers: Option<BTreeSet<NodeId>>,
     ) -> anyhow::Result<Self> {
         let randomness = Arc::new(Randomness::from_os()?);
         let store = KeyStore::new(settings.keys.clone(), KdfCost::default());
@@ -106,7 +107,7 @@ impl PrivateNode {
             residents.assign(&resident.id, resident.keys.iter().copied());
             states.add(&resident.id)?;
         }
-        if is_new {
+        if let Some(peers) = peers.filter(|_| is_new) {
             privacy.begin_recovery(RECOVERY_OPEN, peers)?;
         }
         let privacy = Arc::new(privacy);

@@ -54,7 +54,7 @@ impl NodeSettings {
     ) -> anyhow::Result<Option<PrivateNode>> {
         let peers = self.network.peers.iter().map(|peer| peer.node).collect();
         let place = (environment, self.network.key.node_id());
-        let open = |settings| PrivateNode::open(database, place, settings, peers);
+        let open = |settings| PrivateNode::open(database, place, settings, Some(peers));
         self.private.as_ref().map(open).transpose()
     }
 }

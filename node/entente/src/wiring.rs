@@ -220,7 +220,10 @@ pub(crate) fn executor(spec: &Arc<ChainSpec>) -> Executor {
 }
 
 /// The same for a node with private states.
-fn private_executor(spec: &Arc<ChainSpec>, states: Option<Arc<dyn PrivateStates>>) -> Executor {
+pub(crate) fn private_executor(
+    spec: &Arc<ChainSpec>,
+    states: Option<Arc<dyn PrivateStates>>,
+) -> Executor {
     match states {
         Some(states) => executor(spec).with_private_states(states),
         None => executor(spec),

@@ -41,6 +41,9 @@ pub struct CommittedBlock {
     pub position: ChainPosition,
 }
 
+/// How a block's batch is written.
+type Write = fn(&mut ChainWriter, BlockCommit) -> Result<Arc<Head>, StoreError>;
+
 /// Owner of the canonical chain. Executes a block once: what was built or checked before a vote is
 /// kept until it is adopted or its height has passed.
 pub struct Ledger {
@@ -294,6 +297,28 @@ impl Ledger {
         block: RecoveredBlock,
         unix_seconds: u64,
     ) -> Result<CommittedBlock, LedgerError> {
+        self.adopt_as(block, unix_seconds, ChainWriter::commit)
+    }
+
+    /// As [`adopt`](Self::adopt), of a block that the consensus log holds: it is not synced, and
+    /// may be missing after a loss of power, as the newest block only.
+    ///
+    /// # Errors
+    /// As [`adopt`](Self::adopt).
+    pub fn adopt_logged(
+        &mut self,
+        block: RecoveredBlock,
+        unix_seconds: u64,
+    ) -> Result<CommittedBlock, LedgerError> {
+        self.adopt_as(block, unix_seconds, ChainWriter::commit_logged)
+    }
+
+    fn adopt_as(
+        &mut self,
+        block: RecoveredBlock,
+        unix_seconds: u64,
+        write: Write,
+    ) -> Result<CommittedBlock, LedgerError> {
         let parent = self.head().header.clone();
         let key = self.key(&block)?;
         match self.executed.get(key).map(|known| known.block.hash() == block.hash()) {
@@ -302,7 +327,7 @@ impl Ledger {
             Some(false) => self.check_header(&block, &parent, u64::MAX)?,
             None => self.check_header(&block, &parent, unix_seconds)?,
         }
-        self.commit(block, &parent, key)
+        self.commit(block, &parent, key, write)
     }
 
     /// Commits a checked child of the head.
@@ -311,6 +336,7 @@ impl Ledger {
         block: RecoveredBlock,
         parent: &SealedHeader,
         key: ExecutionKey,
+        write: Write,
     ) -> Result<CommittedBlock, LedgerError> {
         let executed = match self.executed.take(key) {
             Some(executed) => executed,
@@ -324,13 +350,8 @@ impl Ledger {
             .with_block(block.header.number, block.hash());
         let tally = self.with_contract(tally, &block.header, &after)?;
         let changed = (tally != self.tally).then(|| tally.encode());
-        self.writer.commit(BlockCommit {
-            block: block.clone(),
-            receipts,
-            state,
-            tally: changed,
-            private,
-        })?;
+        let commit = BlockCommit { block: block.clone(), receipts, state, tally: changed, private };
+        write(&mut self.writer, commit)?;
         // The committed trie keeps a bounded part in memory.
         self.trie = self.states.trie_at_head()?;
         self.tally = tally;
@@ -369,7 +390,7 @@ impl Ledger {
         self.check_header(&block, &parent, now)?;
         self.rules.check_seals(&block.header, self.tally.validators())?;
         let key = self.key(&block)?;
-        self.commit(block, &parent, key)
+        self.commit(block, &parent, key, ChainWriter::commit)
     }
 
     /// Until when the time of somebody else's sealed block is accepted. A quorum (Raft: the leader,

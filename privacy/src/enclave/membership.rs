@@ -1,7 +1,7 @@
 //! Proofs that a sender is a party to the contracts that its payload affects: their creations stand
 //! on the chain, so anybody could name them, but only parties know their content keys.
 
-use super::{Enclave, OpenError};
+use super::{Creation, Enclave, OpenError};
 use crate::payload::{EncryptedPayload, PAYLOAD_VERSION};
 use alloy_primitives::B256;
 use entente_chain::private::RecipientKey;
@@ -18,7 +18,7 @@ type For<'a> = (&'a RecipientKey, B256, B256);
 impl Enclave {
     pub(super) fn memberships(
         &self,
-        creations: &[EncryptedPayload],
+        creations: &[Creation],
         new: For<'_>,
     ) -> Result<Vec<B256>, OpenError> {
         creations.iter().map(|creation| self.membership(creation, new)).collect()
@@ -30,7 +30,7 @@ impl Enclave {
         &self,
         payload: &EncryptedPayload,
         index: usize,
-        creation: &EncryptedPayload,
+        creation: &Creation,
     ) -> bool {
         let new = (&payload.sender(), payload.content.salt, payload.content.key_commitment);
         let (Ok(expected), Some(shown)) =
@@ -41,21 +41,29 @@ impl Enclave {
         bool::from(expected.as_slice().ct_eq(shown.as_slice()))
     }
 
-    fn membership(&self, creation: &EncryptedPayload, new: For<'_>) -> Result<B256, OpenError> {
-        let ours = creation.boxed().into_iter().find_map(|key| self.key(&key));
-        let content_key: Zeroizing<[u8; 32]> = self.unwrap(creation, &*ours.ok_or(OpenError)?)?;
-        let (sender, salt, key_commitment) = new;
+    fn membership(&self, creation: &Creation, new: For<'_>) -> Result<B256, OpenError> {
+        match creation {
+            Creation::Sealed(creation) => {
+                let ours = creation.boxed().into_iter().find_map(|key| self.key(&key));
+                let key: Zeroizing<[u8; 32]> = self.unwrap(creation, &*ours.ok_or(OpenError)?)?;
+                self.proof(creation.content.salt.as_slice(), key.as_slice(), new)
+            }
+            Creation::Imported { hash, plain } => self.proof(hash.0.as_slice(), plain, new),
+        }
+    }
+
+    fn proof(&self, salt: &[u8], secret: &[u8], new: For<'_>) -> Result<B256, OpenError> {
+        let (sender, new_salt, key_commitment) = new;
         let info = [
             MEMBERSHIP_DOMAIN,
             &[PAYLOAD_VERSION],
             self.environment.0.as_slice(),
             &sender.0,
-            salt.as_slice(),
+            new_salt.as_slice(),
             key_commitment.as_slice(),
         ];
         let mut proof = B256::ZERO;
-        let salt = creation.content.salt;
-        let derivation = Hkdf::<Sha256>::new(Some(salt.as_slice()), content_key.as_slice());
+        let derivation = Hkdf::<Sha256>::new(Some(salt), secret);
         derivation.expand_multi_info(&info, proof.as_mut_slice()).map_err(|_| OpenError)?;
         Ok(proof)
     }

@@ -2,6 +2,7 @@
 
 use super::Privacy;
 use crate::{
+    enclave::Creation,
     error::Refusal,
     payload::EncryptedPayload,
     payload_store::{PayloadStoreError, Stored},
@@ -35,6 +36,7 @@ impl Privacy {
         let hash = copy.hash();
         match self.store.get(hash).map_err(|_| Refusal::Storage)? {
             Stored::Erased => return Err(Refusal::Erased),
+            Stored::Imported(_) => return Err(Refusal::Contradiction),
             Stored::Held(held) => {
                 // The sender's box passes through hands that could spoil it; ours stay.
                 copy = copy.without_boxes_of(&held);
@@ -67,11 +69,15 @@ impl Privacy {
     /// on the chain for all to see.
     fn check_memberships(&self, payload: &EncryptedPayload) -> Result<(), Refusal> {
         for (index, hash) in payload.terms().affected.iter().enumerate() {
-            match self.store.get(*hash).map_err(|_| Refusal::Storage)? {
-                Stored::Held(creation) if !self.enclave.is_member(payload, index, &creation) => {
-                    return Err(Refusal::Terms);
+            let creation = match self.store.get(*hash).map_err(|_| Refusal::Storage)? {
+                Stored::Held(creation) => Creation::Sealed(creation),
+                Stored::Imported(creation) => {
+                    Creation::Imported { hash: *hash, plain: creation.plain }
                 }
-                _ => {}
+                Stored::Erased | Stored::Unknown => continue,
+            };
+            if !self.enclave.is_member(payload, index, &creation) {
+                return Err(Refusal::Terms);
             }
         }
         Ok(())

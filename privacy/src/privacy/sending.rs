@@ -3,7 +3,7 @@
 use super::Privacy;
 use crate::{
     distribution::Delivery,
-    enclave::{Envelope, SealError, SealRandomness},
+    enclave::{Creation, Envelope, SealError, SealRandomness},
     error::{DeliveryError, PrivacyError},
     payload::EncryptedPayload,
     payload_store::{Stored, Written},
@@ -103,7 +103,7 @@ impl Privacy {
     pub fn seal_encoded(&self, request: &SendRequest) -> Result<EncryptedPayload, PrivacyError> {
         let sender = self.sender(request.sender)?;
         let terms = self.check(&sender, &request.recipients, &request.terms)?;
-        let creations = self.held_all(&terms.affected)?;
+        let creations = self.creations_of(&terms.affected)?;
         let recipients = &request.recipients;
         let envelope = Envelope { recipients, terms: &terms, creations: &creations };
         let randomness = SealRandomness::draw(&self.randomness);
@@ -131,9 +131,10 @@ impl Privacy {
         let terms = self.check(&sender, recipients, terms)?;
         let payload = match self.store.get(hash)? {
             Stored::Erased => return Err(PrivacyError::Erased(hash)),
+            Stored::Imported(_) => return Err(PrivacyError::Sent(hash)),
             Stored::Unknown => {
                 let randomness = SealRandomness::draw(&self.randomness);
-                let creations = self.held_all(&terms.affected)?;
+                let creations = self.creations_of(&terms.affected)?;
                 let envelope = Envelope { recipients, terms: &terms, creations: &creations };
                 self.enclave.readdress(&raw, &envelope, &randomness)?
             }
@@ -162,8 +163,8 @@ impl Privacy {
         Ok(with_mandatory(terms.clone(), &creations))
     }
 
-    fn held_all(&self, hashes: &[PayloadHash]) -> Result<Vec<EncryptedPayload>, PrivacyError> {
-        hashes.iter().map(|hash| self.held(*hash)).collect()
+    fn creations_of(&self, hashes: &[PayloadHash]) -> Result<Vec<Creation>, PrivacyError> {
+        hashes.iter().map(|hash| self.creation(*hash)).collect()
     }
 
     fn distribute(

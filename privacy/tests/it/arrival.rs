@@ -6,7 +6,7 @@ use entente_chain::private::{
     PayloadHash, PrivacyFlag, PrivacyTerms, PrivatePayloads as _, RecipientKey, Resolution,
 };
 use entente_privacy::{
-    Enclave, EncryptedPayload, Envelope, PayloadStatus, Privacy, Randomness, Refusal,
+    Creation, Enclave, EncryptedPayload, Envelope, PayloadStatus, Privacy, Randomness, Refusal,
     SealRandomness,
 };
 use std::sync::Arc;
@@ -31,7 +31,8 @@ fn seal(
     creations: &[EncryptedPayload],
 ) -> EncryptedPayload {
     let recipients: Vec<_> = to.iter().copied().map(public).collect();
-    let envelope = Envelope { recipients: &recipients, terms, creations };
+    let sealed: Vec<_> = creations.iter().cloned().map(Box::new).map(Creation::Sealed).collect();
+    let envelope = Envelope { recipients: &recipients, terms, creations: &sealed };
     let seed = (u64::from(from) << 32) | creations.len() as u64;
     let randomness = SealRandomness::draw(&Randomness::from_seed(seed));
     enclave(from).seal(b"payload", &public(from), &envelope, &randomness).unwrap()

@@ -6,8 +6,8 @@ use entente_chain::{
     private::{PrivacyFlag, PrivacyTerms, RecipientKey},
 };
 use entente_privacy::{
-    Enclave, EncryptedPayload, Envelope, OpenError, PLAIN_BYTES_MAX, PartyKey, RECIPIENTS_MAX,
-    Randomness, SealError, SealRandomness,
+    Creation, Enclave, EncryptedPayload, Envelope, OpenError, PLAIN_BYTES_MAX, PartyKey,
+    RECIPIENTS_MAX, Randomness, SealError, SealRandomness,
 };
 use proptest::prelude::*;
 use zeroize::Zeroizing;
@@ -249,7 +249,9 @@ fn fixed_keys_and_randomness_give_golden_bytes() {
             ..terms(PrivacyFlag::StateValidation)
         };
         let recipients = &[public(2)];
-        let envelope = Envelope { recipients, terms: &terms, creations };
+        let creations: Vec<_> =
+            creations.iter().cloned().map(Box::new).map(Creation::Sealed).collect();
+        let envelope = Envelope { recipients, terms: &terms, creations: &creations };
         let key = Zeroizing::new([seed; 32]);
         let fixed = SealRandomness::new(key, [seed + 1; 32], [seed + 2; 12], [seed + 3; 32]);
         sender.seal(plain, &public(1), &envelope, &fixed).unwrap()

@@ -19,7 +19,7 @@ use crate::{
 };
 use alloy_primitives::{B256, Bytes};
 use entente_chain::{
-    RecoveredBlock, RecoveredTransaction,
+    RecoveredBlock, RecoveredTransaction, StateReader as _,
     private::{PayloadHash, PrivacyTerms, PrivatePayload, PrivateReceipt, RecipientKey},
 };
 use entente_evm::PRIVACY_MARKER_ADDRESS;
@@ -162,12 +162,22 @@ fn decrypt_payload(service: &Service, params: &Params) -> Answer {
 fn contract_terms(service: &Service, params: &Params) -> Answer {
     let address = params.address(0)?;
     let states = &service.private()?.states;
-    let terms = states.terms(&params.private_state, address)?.ok_or_else(|| {
-        RpcError::Refused(format!("{}: no account extra data found", address.to_checksum(None)))
-    })?;
+    let head = service.context.reader.head().header.number;
+    let private = service.private_state(&params.private_state, head)?;
+    let is_private = match private {
+        Some(private) => private.account(address)?.is_some(),
+        None => false,
+    };
+    // Both texts are GoQuorum's.
+    let none = || match is_private {
+        true => format!("{}: no account extra data found", address.to_checksum(None)),
+        false => format!("{address:x}: the provided address is not a private contract"),
+    };
+    let terms = states.terms(&params.private_state, address)?;
+    let terms = terms.ok_or_else(|| RpcError::Refused(none()))?;
     let mandatory: Vec<_> = terms.mandatory.iter().map(ToString::to_string).collect();
     service.answer(&json!({
-        "creationTxHash": Bytes::from(terms.creation),
+        "creationTxHash": terms.creation.to_string(),
         "privacyFlag": terms.flag.number(),
         "mandatoryFor": (!mandatory.is_empty()).then_some(mandatory),
     }))

@@ -1,6 +1,6 @@
 //! Genesis files for new networks.
 
-use super::describe::BFT_MIX_HASH;
+use super::{changes::TRANSACTION_KIB, describe::BFT_MIX_HASH};
 use crate::{
     extra_data::{istanbul::IstanbulExtra, qbft::QbftExtra},
     fork::{Activation, Fork},
@@ -38,6 +38,9 @@ pub struct GenesisBuilder {
     pub later_forks: Vec<(Fork, Activation)>,
     /// Time of genesis in seconds.
     pub timestamp: u64,
+    /// Private transactions and all that belongs to them, from genesis on: GoQuorum's network rules
+    /// (`isQuorum`), with gas prices allowed and the largest transactions that these rules know.
+    pub private_transactions: bool,
 }
 
 impl GenesisBuilder {
@@ -57,6 +60,7 @@ impl GenesisBuilder {
             fork: Fork::Osaka,
             later_forks: Vec::new(),
             timestamp: 0,
+            private_transactions: false,
         }
     }
 
@@ -119,6 +123,13 @@ impl GenesisBuilder {
             BaseFeeMode::Fixed(_) => config.insert("fixedBaseFee".into(), json!(true)),
             BaseFeeMode::Eip1559 { .. } => None,
         };
+        if self.private_transactions {
+            config.insert("isQuorum".into(), json!(true));
+            for key in QUORUM_BLOCKS {
+                config.insert(key.into(), json!(0));
+            }
+            config.insert("txnSizeLimit".into(), json!(TRANSACTION_KIB.end()));
+        }
         config.insert(self.engine.name().replace("istanbul", "ibft"), self.section());
         config
     }
@@ -151,7 +162,10 @@ impl GenesisBuilder {
                 set("ceil2Nby3Block", json!(0));
             }
         }
-        if self.engine == EngineKind::Raft || !self.block_period_ms.is_multiple_of(1000) {
+        // Under isQuorum, 0 seconds mean "not given".
+        let on_demand = self.block_period_ms == 0 && self.private_transactions;
+        let fine = on_demand || !self.block_period_ms.is_multiple_of(1000);
+        if self.engine == EngineKind::Raft || fine {
             set("xblockperiodmilliseconds", json!(self.block_period_ms));
         }
         if let Some(period) = self.empty_block_period_ms {
@@ -178,6 +192,11 @@ impl GenesisBuilder {
         alloc
     }
 }
+
+/// What begins with genesis where there are private transactions. Without the first, tools that offer
+/// a gas price are refused.
+const QUORUM_BLOCKS: [&str; 3] =
+    ["enableGasPriceBlock", "privacyEnhancementsBlock", "privacyPrecompileBlock"];
 
 /// EIP-225: vanity, signers, an empty seal.
 fn clique_extra(signers: &[Address]) -> Bytes {

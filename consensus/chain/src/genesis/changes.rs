@@ -84,12 +84,13 @@ fn epoch(object: &mut Object<'_>, dialect: Dialect) -> Result<Option<u64>, Genes
     }
 }
 
-/// The block period; Besu's milliseconds go before seconds. 0 is on demand.
+/// The block period; Besu's milliseconds go before seconds. 0 is on demand. GoQuorum does not know
+/// milliseconds, so it is not its 0 that stands there.
 fn period(object: &mut Object<'_>, dialect: Dialect) -> Result<Option<u64>, GenesisError> {
     let whole = object.take_any(&["blockperiodseconds", "period"])?;
     let fine = object.take("xblockperiodmilliseconds")?;
     let period = match (fine, whole) {
-        (Some(value), _) => value.u64(MILLISECONDS)?,
+        (Some(value), _) => return value.u64(MILLISECONDS).map(Some),
         (None, Some(value)) => milliseconds(&value)?,
         (None, None) => return Ok(None),
     };

@@ -1,9 +1,12 @@
 //! Which of two branches is better. The heavier one (EIP-225); of equal weight, with EIP-3436, the
-//! shorter, then the one whose last signer was in turn most recently, then the lower hash. Without
+//! shorter, then the one whose last signer was in turn most recently, then the lower hash. For the
+//! third step the EIP contradicts itself: its reasons and its first draft want the smaller distance,
+//! as Besu does; its final rule says the larger. We do what Besu does. Without
 //! EIP-3436 the shorter one, else the one we have: geth tosses a coin there, which only makes nodes
 //! disagree for longer.
 
 use super::tree::Node;
+use crate::sabotage::{Bug, is_on};
 use alloy_primitives::{B256, U256};
 use entente_chain::{BlockNumber, ValidatorSet};
 use std::cmp::Reverse;
@@ -39,6 +42,9 @@ impl Weight {
 
 /// Whether `branch` takes the place of `ours`.
 pub(super) fn is_better(branch: &Weight, ours: &Weight, eip3436: bool) -> bool {
+    if is_on(Bug::OwnBranch) && branch.number != Reverse(ours.number.0.saturating_add(1)) {
+        return false;
+    }
     let plain = |weight: &Weight| (weight.total_difficulty, weight.number);
     if eip3436 { branch > ours } else { plain(branch) > plain(ours) }
 }

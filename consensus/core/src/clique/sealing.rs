@@ -8,6 +8,7 @@ use crate::{
         IN_TURN, OUT_OF_TURN, clique_digest, clique_in_turn, clique_is_checkpoint,
         clique_sealed_until,
     },
+    sabotage::{Bug, is_on},
 };
 use alloy_primitives::{Address, B256, U256};
 use entente_chain::{
@@ -145,7 +146,11 @@ impl Clique {
                 beneficiary: vote.map_or(Address::ZERO, |vote| vote.recipient),
                 extra_data: extra.encode(),
                 nonce: if vote.is_some_and(|vote| vote.add) { u64::MAX } else { 0 },
-                difficulty: if turn.in_turn { IN_TURN } else { OUT_OF_TURN },
+                difficulty: if turn.in_turn || is_on(Bug::AlwaysInTurn) {
+                    IN_TURN
+                } else {
+                    OUT_OF_TURN
+                },
                 time_limit: Duration::from_millis((rules.block_period_ms / 2).clamp(100, 2_000)),
             },
         });
@@ -169,7 +174,13 @@ impl Clique {
         let Some(head) = self.tree.as_ref().map(|tree| tree.head().position.clone()) else {
             return;
         };
-        let Some(block) = block.ok().filter(|_| head.head.hash() == parent) else { return };
+        if head.head.hash() != parent {
+            return;
+        }
+        // Numbers of requests are each engine's own: it may be what another one asked for before.
+        let Some(block) = block.ok().filter(|block| block.header.parent_hash == parent) else {
+            return;
+        };
         if self.changing.is_some() || !self.is_wanted(&block, now) {
             return;
         }

@@ -2,7 +2,7 @@
 
 use super::Clique;
 use crate::{
-    engine::{EngineStatus, Now, ValidatorStatus},
+    engine::{EngineStatus, Held, Now, ValidatorStatus},
     rules::clique_in_turn,
 };
 
@@ -47,6 +47,7 @@ impl Clique {
             since_commit,
             expected_within: busy.then(|| rules.block_period_ms.saturating_add(wiggle)),
             phase: self.phase(),
+            held: Held { blocks: tree.len(), ..Held::default() },
             ..idle
         }
     }

@@ -1,16 +1,18 @@
 //! Recent blocks of all branches, each with what the headers up to it say. Bounded in number, in bytes,
 //! and in depth below the head.
 
+mod room;
+
 use super::fork_choice::{Weight, is_better};
-use crate::{engine::ChainPosition, rules::HeaderRules};
+use crate::{
+    engine::ChainPosition,
+    rules::HeaderRules,
+    sabotage::{Bug, is_on},
+};
 use alloy_primitives::{Address, B256};
 use entente_chain::{BlockNumber, RecoveredBlock, limits::REORGANISATION_BLOCKS_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Blocks in the tree, canonical ones included.
-const BLOCKS_MAX: usize = 1024;
-/// Bodies that are kept, in bytes: a branch whose bodies are gone is fetched again.
-const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Invalid blocks that are remembered.
 const BAD_MAX: usize = 256;
 
@@ -52,6 +54,15 @@ impl Tree {
         tree
     }
 
+    /// Reads who sealed the blocks that it began with: with EIP-3436 a restarted node must weigh its
+    /// own branch as all others do.
+    pub(super) fn with_signers(mut self, rules: &HeaderRules) -> Self {
+        for node in self.nodes.values_mut() {
+            node.signer = rules.author(&node.position.head).unwrap_or_default();
+        }
+        self
+    }
+
     fn insert(&mut self, position: ChainPosition, signer: Address, block: Option<RecoveredBlock>) {
         let hash = position.head.hash();
         let bytes = block.as_ref().map_or(0, |block| {
@@ -65,6 +76,11 @@ impl Tree {
         // Put there by `new` and `commit`, and never removed while it is the head.
         #[expect(clippy::expect_used, reason = "the head is always in the tree")]
         self.nodes.get(&self.head).expect("the head")
+    }
+
+    /// Blocks in it.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
     }
 
     pub(super) fn get(&self, hash: B256) -> Option<&Node> {
@@ -88,7 +104,7 @@ impl Tree {
     /// Another block of a signer on the same parent.
     pub(super) fn rival(&self, block: &RecoveredBlock, signer: Address) -> Option<B256> {
         let same = |node: &&Node| {
-            node.signer == signer
+            (node.signer == signer || is_on(Bug::BlameAnybody))
                 && node.position.head.parent_hash == block.header.parent_hash
                 && node.position.head.hash() != block.hash()
         };
@@ -160,33 +176,6 @@ impl Tree {
             self.bad.pop_first();
         }
         signer
-    }
-
-    fn prune(&mut self) {
-        let (floor, head) = (self.floor(), self.head);
-        let before = self.nodes.len();
-        self.nodes.retain(|hash, node| node.position.head.number >= floor || *hash == head);
-        if self.nodes.len() != before {
-            self.body_bytes = self.nodes.values().map(|node| node.bytes).sum();
-        }
-        while self.nodes.len() > BLOCKS_MAX || self.body_bytes > BODY_BYTES_MAX {
-            let crowded = self.nodes.len() > BLOCKS_MAX;
-            let lowest = self
-                .nodes
-                .iter()
-                .filter(|(hash, node)| **hash != head && (crowded || node.bytes > 0))
-                .min_by_key(|(_, node)| node.position.head.number)
-                .map(|(hash, _)| *hash);
-            let Some(lowest) = lowest else { return };
-            let bytes = match crowded {
-                true => self.nodes.remove(&lowest).map_or(0, |node| node.bytes),
-                false => self.nodes.get_mut(&lowest).map_or(0, |node| {
-                    node.block = None;
-                    std::mem::take(&mut node.bytes)
-                }),
-            };
-            self.body_bytes = self.body_bytes.saturating_sub(bytes);
-        }
     }
 
     fn weight(&self, node: &Node, eip3436: bool) -> Weight {

@@ -36,6 +36,19 @@ pub struct EngineStatus {
     pub proposals: Vec<(Address, bool)>,
     /// Highest head that any peer announced.
     pub best_peer_head: BlockNumber,
+    /// What this node keeps of what others sent.
+    pub held: Held,
+}
+
+/// How much an engine and block sync keep of what came from outside; every number has a bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Votes and other messages, those that were passed on included.
+    pub messages: usize,
+    /// Different rounds that these are about.
+    pub rounds: usize,
+    /// Blocks that are not canonical yet, and Clique's tree.
+    pub blocks: usize,
 }
 
 /// One validator as this node sees it.

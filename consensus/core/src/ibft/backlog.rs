@@ -64,7 +64,13 @@ impl Backlog {
         taken
     }
 
-    fn blocks(&self) -> usize {
+    /// Messages that are kept.
+    pub(super) fn len(&self) -> usize {
+        self.kept.values().map(Vec::len).sum()
+    }
+
+    /// Those of them that carry blocks.
+    pub(super) fn blocks(&self) -> usize {
         let kept = self.kept.values().flatten();
         let kinds = kept.filter_map(|(_, admitted)| Some(admitted.ibft()?.kind()));
         kinds.filter(|kind| matches!(kind, Kind::Proposal | Kind::RoundChange)).count()
@@ -101,6 +107,11 @@ impl Relayed {
         }
         views.insert(view, now);
         true
+    }
+
+    /// Messages that are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.at.values().map(BTreeMap::len).sum()
     }
 
     /// Forgets heights below `height`.

@@ -5,6 +5,7 @@ use super::{
     payload::{PreparePayload, RoundChangePayload, Signed, View},
     wire::{Proposal, RoundChange},
 };
+use crate::sabotage::{Bug, is_on};
 use alloy_primitives::{Address, B256};
 use entente_chain::ValidatorSet;
 use std::collections::BTreeSet;
@@ -37,7 +38,7 @@ impl Voters<'_> {
             };
         }
         // electroneum-sc#64: every one of them must ask for exactly this height and round.
-        for change in changes {
+        for change in changes.iter().filter(|_| !is_on(Bug::StaleJustification)) {
             self.check_round_change(change, payload.view)?;
         }
         if distinct(changes.iter().map(Signed::author)) < self.quorum {
@@ -52,6 +53,9 @@ impl Voters<'_> {
             };
         };
         let named = Some((round, payload.digest));
+        if is_on(Bug::AnyPrepared) {
+            return Ok(Justified::Fresh);
+        }
         if !prepared.clone().any(|change| change.prepared == named) {
             return Err("the proposal is not the block with the highest prepared round");
         }

@@ -9,7 +9,10 @@ use super::{
     record::Record,
     wire::{Message, RoundChange},
 };
-use crate::engine::{Now, Step};
+use crate::{
+    engine::{Now, Step},
+    sabotage::{Bug, is_on},
+};
 use alloy_primitives::B256;
 use entente_chain::{limits::ROUND_MAX, signer::SealSigner};
 
@@ -45,7 +48,7 @@ impl Ibft {
             let here = self.peers.presence(*address, now.elapsed, patience) == Presence::Here;
             (own || here) && ahead(*address).is_none()
         });
-        if beside.count() >= height.quorum {
+        if beside.count() >= height.quorum || is_on(Bug::LonelyRounds) {
             return next;
         }
         let leap = next.saturating_add(LEAP_MAX);
@@ -62,7 +65,12 @@ impl Ibft {
         let current = height.round.number;
         let rounds = height.votes.round_changes.values().map(|c| c.signed.payload().view.round);
         let higher = rounds.filter(|round| *round > current);
-        if higher.clone().count() <= height.validators.faults() {
+        let ignored = match () {
+            () if is_on(Bug::FollowOne) => 0,
+            () if is_on(Bug::LonelyRounds) => usize::MAX,
+            () => height.validators.faults(),
+        };
+        if higher.clone().count() <= ignored {
             return false;
         }
         let Some(lowest) = higher.min() else { return false };
@@ -91,6 +99,7 @@ impl Ibft {
         prepared: Option<&Prepared>,
         signer: &SealSigner,
     ) -> RoundChange {
+        let prepared = prepared.filter(|_| !is_on(Bug::ForgottenLock));
         let payload = RoundChangePayload {
             view: View { height: height.number, round },
             prepared: prepared.map(|lock| (lock.round, lock.block.hash())),

@@ -10,7 +10,10 @@ use super::{
     payload::View,
     peers::Presence,
 };
-use crate::engine::{Millis, Now};
+use crate::{
+    engine::{Millis, Now},
+    sabotage::{Bug, is_on},
+};
 use alloy_primitives::Address;
 
 /// A proposer that is known to be away costs at least this.
@@ -24,6 +27,9 @@ const DOUBLINGS_MAX: u64 = 20;
 impl Height {
     /// The earliest timestamp that the next header may carry: whole seconds after the parent's.
     pub(super) fn earliest(&self) -> u64 {
+        if is_on(Bug::Hasty) {
+            return self.parent.timestamp;
+        }
         let period = (self.rules.block_period_ms / 1000).saturating_mul(self.ticks);
         self.parent.timestamp.saturating_add(period)
     }
@@ -127,7 +133,7 @@ impl Ibft {
         };
         let here = height.validators.addresses().iter().filter(is_here).count();
         // An accepted proposal proves that a quorum asked for its round.
-        if round.accepted.is_some() || here >= height.quorum {
+        if round.accepted.is_some() || here >= height.quorum || is_on(Bug::LonelyRounds) {
             height.round.met = Some(now.elapsed);
         }
     }

@@ -6,8 +6,9 @@ use super::{
     payload::Kind,
     peers::Presence,
 };
-use crate::engine::{EngineStatus, Millis, Now, ValidatorStatus};
+use crate::engine::{EngineStatus, Held, Millis, Now, ValidatorStatus};
 use alloy_primitives::Address;
+use std::collections::BTreeSet;
 
 impl Ibft {
     pub(super) fn describe(&self, now: Now) -> EngineStatus {
@@ -31,7 +32,31 @@ impl Ibft {
             validators: addresses.map(|who| self.validator_status(height, *who, now)).collect(),
             since_commit: now.elapsed.saturating_sub(height.begun),
             expected_within: self.expected_within(height, now),
+            held: self.held(height),
             ..idle
+        }
+    }
+
+    fn held(&self, height: &Height) -> Held {
+        let votes = &height.votes;
+        let changes = votes.round_changes.values();
+        let rounds = votes.prepares.rounds().into_iter().chain(votes.commits.rounds());
+        let asked = changes.clone().map(|change| change.signed.payload().view.round);
+        let with_blocks = changes.filter(|change| change.block.is_some()).count();
+        let messages = [
+            votes.prepares.len(),
+            votes.commits.len(),
+            votes.round_changes.len(),
+            votes.named.len(),
+            votes.reported.len(),
+            self.backlog.len(),
+            self.relayed.len(),
+        ];
+        let blocks = [height.known.len(), with_blocks, self.backlog.blocks()];
+        Held {
+            messages: messages.iter().sum(),
+            rounds: rounds.chain(asked).collect::<BTreeSet<_>>().len(),
+            blocks: blocks.iter().sum(),
         }
     }
 

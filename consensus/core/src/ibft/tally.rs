@@ -86,6 +86,11 @@ impl<P: Vote> Tally<P> {
         self.votes.get(&author)?.get(&round)
     }
 
+    /// Votes that are kept, over all validators and rounds.
+    pub(super) fn len(&self) -> usize {
+        self.votes.values().map(BTreeMap::len).sum()
+    }
+
     /// Rounds that have votes, ascending.
     pub(super) fn rounds(&self) -> BTreeSet<u64> {
         self.votes.values().flat_map(|rounds| rounds.keys().copied()).collect()

@@ -79,7 +79,13 @@ impl Raft {
         let hash = accepted.block.hash();
         if self.decided == Some(hash) && self.adopting.is_none() {
             self.adopting = Some(hash);
-            out.then(Action::Adopt(accepted.block.clone()));
+            let block = accepted.block.clone();
+            // Who is bound has it in its newest record, and the next record without it is written
+            // after it is in the chain.
+            out.then(match self.bound() {
+                Some(_) => Action::AdoptLogged(block),
+                None => Action::Adopt(block),
+            });
         }
     }
 

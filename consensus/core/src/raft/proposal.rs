@@ -21,6 +21,10 @@ use std::time::Duration;
 
 /// Pause before a block is asked for again when the last one was not wanted or not possible.
 const BUILD_RETRY_MS: Millis = 50;
+/// How long the first transaction waits for those that were sent with it: one block for all is sooner
+/// done than one for it and another for the rest. Measured: 0 is as bad as 3. Never longer than the
+/// least time between blocks.
+const GATHER_MS: Millis = 1;
 /// How long transactions may be executed into a block: well below an election timeout.
 const BUILD_TIME: Duration = Duration::from_millis(250);
 /// Nanoseconds in a millisecond.
@@ -37,13 +41,12 @@ impl Raft {
         if busy {
             return None;
         }
-        let interval = cluster.since.saturating_add(cluster.rules.block_period_ms);
-        let wanted = self.waiting_since.is_some() || self.next_change(now).is_some();
-        let due = match (wanted, self.empty_block_due()) {
-            (true, _) => interval,
-            (false, Some(empty)) => empty.max(interval),
-            (false, None) => return None,
-        };
+        let period = cluster.rules.block_period_ms;
+        let interval = cluster.since.saturating_add(period);
+        let gathered = |since: Millis| since.saturating_add(GATHER_MS.min(period));
+        let changed = self.next_change(now).map(|_| 0);
+        let wanted = [self.waiting_since.map(gathered), changed, self.empty_block_due()];
+        let due = wanted.into_iter().flatten().min()?.max(interval);
         Some(due.max(leader.build_after).max(now.elapsed))
     }
 

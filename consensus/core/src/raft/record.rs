@@ -2,7 +2,7 @@
 //! [accepted term, block]]`. The newest record is all there is to know.
 
 use super::state::{Accepted, Durable};
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use alloy_rlp::{Decodable, Encodable, Header};
 use entente_chain::{
     Block, BlockBody, RecoveredBlock, RecoveredTransaction, SealedHeader, transaction::Signing,
@@ -32,6 +32,12 @@ impl Record {
     #[must_use]
     pub fn accepted_height(&self) -> Option<u64> {
         self.0.accepted.as_ref().map(|accepted| accepted.block.header.number)
+    }
+
+    /// Term in which the accepted block was accepted, and its hash.
+    #[must_use]
+    pub fn accepted(&self) -> Option<(u64, B256)> {
+        self.0.accepted.as_ref().map(|accepted| (accepted.term, accepted.block.hash()))
     }
 
     /// Term and vote.

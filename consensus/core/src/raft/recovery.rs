@@ -8,13 +8,13 @@
 
 use super::{
     Raft,
-    state::{Accepted, Executing, Position},
+    state::{Accepted, Durable, Executing, Position},
     wire::Body,
 };
 use crate::engine::{ChainPosition, Millis, Now, Step};
 use alloy_primitives::Address;
 use entente_chain::{
-    BlockNumber, RecoveredBlock,
+    BlockNumber, ChainSpec, RecoveredBlock,
     extra_data::raft::{MemberChange, RaftExtra},
     limits::VALIDATORS_MAX,
 };
@@ -71,16 +71,33 @@ impl Blank {
         })
     }
 
-    /// The voter that the block of the farthest position adds. That block may be committed, so that
-    /// the new voter decides with those who know.
-    fn added(&self) -> Option<Address> {
-        let block = &self.taken_over()?.block;
-        let extra = RaftExtra::decode(&block.header.extra_data).ok()?;
-        match extra.term?.change? {
-            (MemberChange::AddVoter | MemberChange::Promote, member) => Some(member),
-            (MemberChange::AddLearner | MemberChange::Remove, _) => None,
-        }
+    /// Voters after the block of the farthest position that may not vote before: the one that it
+    /// adds, and those whom a transition names. That block may be committed, and they decide the
+    /// next one with those who know.
+    fn added(&self, spec: &ChainSpec) -> Vec<Address> {
+        let Some(Accepted { block, .. }) = self.taken_over() else { return Vec::new() };
+        let next = block.header.number.saturating_add(1);
+        let named = spec.validators_named_for(next).unwrap_or_default();
+        let change = RaftExtra::decode(&block.header.extra_data).ok();
+        let change = change.and_then(|extra| extra.term?.change);
+        let added = match change {
+            Some((MemberChange::AddVoter | MemberChange::Promote, member)) => Some(member),
+            Some((MemberChange::AddLearner | MemberChange::Remove, _)) | None => None,
+        };
+        named.iter().copied().chain(added).collect()
     }
+}
+
+/// Whether a node accepted a block that does not lie on its head. Its chain was lost, or replaced by
+/// an older one, and its log was not: it cannot keep that block until it has the ones below, and must
+/// not vote as if it had none.
+fn is_ahead(durable: &Durable, position: &ChainPosition) -> bool {
+    let head = &position.head;
+    let next = head.number.saturating_add(1);
+    durable.accepted.as_ref().is_some_and(|accepted| {
+        let header = &accepted.block.header;
+        header.number > next || header.number == next && header.parent_hash != head.hash()
+    })
 }
 
 impl Raft {
@@ -95,7 +112,8 @@ impl Raft {
             crate::Record::Raft(record) => Some(record.0),
             _ => None,
         });
-        self.blank = newest.is_none().then(|| Blank {
+        let forgot = newest.as_ref().is_none_or(|durable| is_ahead(durable, &position));
+        self.blank = forgot.then(|| Blank {
             nonce: self.random.next(),
             since: now.elapsed,
             answers: BTreeMap::new(),
@@ -124,7 +142,8 @@ impl Raft {
         else {
             return None;
         };
-        let added = blank.added().filter(|added| *added != own && !cluster.is_voter(*added));
+        let added = blank.added(&self.spec).into_iter();
+        let added = added.filter(|added| *added != own && !cluster.is_voter(*added));
         let asked: Vec<Address> = self.other_voters().into_iter().chain(added).collect();
         if asked.is_empty() {
             let until = blank.since.saturating_add(self.settings.timing.election_most);
@@ -153,7 +172,8 @@ impl Raft {
 
     /// Whether a node that is no member as far as we know may answer our question.
     pub(super) fn asks(&self, author: Address) -> bool {
-        self.is_blank_voter() && self.blank.as_ref().and_then(Blank::added) == Some(author)
+        let added = |blank: &Blank| blank.added(&self.spec).contains(&author);
+        self.is_blank_voter() && self.blank.as_ref().is_some_and(added)
     }
 
     /// When the next question is due, or the wait of an only voter is over.

@@ -60,10 +60,16 @@ impl Raft {
     /// Tells every member how far the chain is, and gives the block in flight to those that may
     /// need it: who is further behind could not execute it, who refused it will not.
     pub(super) fn beat(&mut self, with_block: bool, now: Now, out: &mut Step) {
+        for (member, body) in self.appends(with_block, now) {
+            self.send(member, body, out);
+        }
+    }
+
+    fn appends(&mut self, with_block: bool, now: Now) -> Vec<(Address, Body)> {
         let heartbeat = self.settings.timing.heartbeat.max(1);
         let commit = self.commit();
         let others = self.others();
-        let Role::Leader(leader) = &mut self.role else { return };
+        let Role::Leader(leader) = &mut self.role else { return Vec::new() };
         leader.beat_at = now.elapsed.saturating_add(heartbeat);
         if with_block {
             leader.resend_at = now.elapsed.saturating_add(heartbeat.saturating_mul(RESEND_BEATS));
@@ -78,10 +84,11 @@ impl Raft {
             .into_iter()
             .map(|member| (member, with_block && needs(leader, &member)))
             .collect();
-        for (member, with_block) in sent {
+        let append = |(member, with_block)| {
             let block = self.in_flight().filter(|_| with_block).cloned();
-            self.send(member, Body::Append { commit, block }, out);
-        }
+            (member, Body::Append { commit, block })
+        };
+        sent.into_iter().map(append).collect()
     }
 
     /// The block that waits for a majority.
@@ -100,7 +107,10 @@ impl Raft {
         }
     }
 
-    /// Our own sealed block: accepted here, and sent.
+    /// Our own sealed block: accepted here, and sent while our disk still writes (Ongaro 10.2.1).
+    /// Should we crash in between, we come back without it and lead no more in this term: to lead is
+    /// to have won a vote in a term above the durable one. So there is no second block of ours in
+    /// this term. Our own acceptance is counted in what comes after the record.
     pub(super) fn propose(&mut self, block: RecoveredBlock, now: Now, out: &mut Step) {
         let Some(own) = self.bound() else { return };
         self.durable.accepted = Some(Accepted { term: self.durable.term, block });
@@ -110,7 +120,11 @@ impl Raft {
             leader.refused_by.clear();
             leader.accepted_by.insert(own);
         }
-        self.beat(true, now, out);
+        for (member, body) in self.appends(true, now) {
+            if let Some((to, message)) = self.addressed(member, body) {
+                out.send_ahead(to, message);
+            }
+        }
         self.decide(out);
     }
 

@@ -6,7 +6,7 @@ use super::{
     recovery::Missing,
     state::{Leader, Role},
 };
-use crate::engine::{EngineStatus, Now, ValidatorStatus};
+use crate::engine::{EngineStatus, Held, Now, ValidatorStatus};
 use alloy_primitives::Address;
 
 impl Raft {
@@ -26,6 +26,12 @@ impl Raft {
             Role::Leader(leader) => self.block_due(leader, now),
             _ => self.waiting_since,
         };
+        let blocks = [
+            self.durable.accepted.is_some(),
+            self.executing.is_some(),
+            self.early.is_some(),
+            self.adopting.is_some(),
+        ];
         // A healthy cluster has a leader and a block within two elections.
         let patience = self.settings.timing.election_most.saturating_mul(2);
         EngineStatus {
@@ -37,6 +43,7 @@ impl Raft {
             quorum: cluster.majority(),
             validators: addresses.map(|who| self.validator_status(*who, now)).collect(),
             since_commit: now.elapsed.saturating_sub(cluster.since),
+            held: Held { blocks: blocks.iter().filter(|held| **held).count(), ..Held::default() },
             expected_within: due
                 .map(|due| due.saturating_sub(cluster.since).saturating_add(patience)),
             ..idle

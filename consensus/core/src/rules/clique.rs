@@ -8,6 +8,7 @@ use super::{
     istanbul::vote,
     with_parent::{base_fee_follows, gas_limit_moves_within_bound, timestamp_not_before},
 };
+use crate::sabotage::{Bug, is_on};
 use alloy_primitives::{Address, B256, U256, keccak256};
 use entente_chain::{
     BlockNumber, ChainSpec, Header, SealedHeader, ValidatorSet,
@@ -41,6 +42,9 @@ pub fn clique_in_turn(signers: &ValidatorSet, number: BlockNumber) -> Address {
 /// The first height at which a signer may seal again, as far as the blocks in the tally say.
 #[must_use]
 pub fn clique_sealed_until(tally: &VoteTally, signer: Address) -> Option<BlockNumber> {
+    if is_on(Bug::SigningLimit) {
+        return None;
+    }
     let limit = tally.validators().len() as u64 / 2 + 1;
     let sealed = tally.recent_signers().iter().filter(|recent| recent.signer == signer);
     sealed.map(|recent| recent.block.saturating_add(limit)).max()
@@ -48,7 +52,7 @@ pub fn clique_sealed_until(tally: &VoteTally, signer: Address) -> Option<BlockNu
 
 pub(crate) fn is_checkpoint(spec: &ChainSpec, number: BlockNumber) -> bool {
     let epoch = spec.rules_at(number).epoch_length;
-    epoch != 0 && number.is_multiple_of(epoch)
+    epoch != 0 && number.is_multiple_of(epoch) && !is_on(Bug::NoCheckpoints)
 }
 
 pub(super) fn check_alone(spec: &ChainSpec, header: &Header) -> Result<(), HeaderError> {
@@ -97,7 +101,7 @@ pub(super) fn check_with_parent(
     if clique_sealed_until(tally, signer).is_some_and(|until| header.number < until) {
         return Err(HeaderError::SealedRecently(signer));
     }
-    let in_turn = clique_in_turn(signers, header.number) == signer;
+    let in_turn = clique_in_turn(signers, header.number) == signer || is_on(Bug::AlwaysInTurn);
     let expected = if in_turn { IN_TURN } else { OUT_OF_TURN };
     super::alone::difficulty_is(header, expected)
 }

@@ -54,6 +54,15 @@ impl Pipeline {
         self.slots.is_empty()
     }
 
+    /// Blocks that were served and are not handed on yet.
+    pub(super) fn blocks(&self) -> usize {
+        let ready = self.slots.iter().map(|slot| match &slot.state {
+            SlotState::Ready(batch) => batch.blocks.len(),
+            SlotState::Wanted | SlotState::Asked(_) | SlotState::Importing { .. } => 0,
+        });
+        ready.sum()
+    }
+
     pub(super) fn clear(&mut self) {
         self.slots.clear();
     }

@@ -1,7 +1,8 @@
 //! One test for each rule of QBFT and each past bug of its implementations.
 
 use crate::ibft_bench::{Bench, executes, foreign, penalties, reports, sent, view};
-use crate::ibft_chain::ENVIRONMENT;
+use crate::ibft_chain::{ENVIRONMENT, genesis, position_at};
+use crate::ibft_world::START_UNIX;
 use alloy_primitives::B256;
 use entente_chain::{
     extra_data::qbft::{QbftExtra, Vote},
@@ -267,6 +268,46 @@ fn the_timer_of_round_zero_begins_when_a_block_is_due() {
     bench.step(Input::Wake);
     bench.now = 2900;
     assert!(sent(&bench.step(Input::Wake)).is_empty());
+}
+
+/// With capped timers that start at once, validators a little less than a timeout apart follow each
+/// other for ever: a later round runs out only once a quorum is known to be there.
+#[test]
+fn a_later_round_runs_out_only_after_a_quorum_came() {
+    let mut bench = Bench::new();
+    let asks = |actions: &[Action]| kinds(actions).contains(&Kind::RoundChange);
+    let wait = |bench: &mut Bench, time: u64| {
+        let until = bench.now + time;
+        let mut rounds = Vec::new();
+        while bench.now < until {
+            bench.now += 500;
+            let actions = bench.step(Input::Wake);
+            rounds.extend(sent(&actions).iter().map(|message| message.view().round));
+        }
+        rounds
+    };
+    assert_eq!(wait(&mut bench, 10_000).last(), Some(&1), "round 0 ends by itself");
+    assert_eq!(wait(&mut bench, 300_000).iter().max(), Some(&1), "nobody else is in round 1");
+    for author in 0..2 {
+        assert!(!asks(&bench.deliver(bench.round_change(author, 1, None))));
+    }
+    assert_eq!(wait(&mut bench, 20_000).iter().max(), Some(&2), "a quorum was, in vain");
+}
+
+/// S6 after a switch from Clique: what was said at a height binds, also on another parent.
+#[test]
+fn votes_bind_although_the_block_below_changes() {
+    let mut bench = Bench::new();
+    let block = bench.block(0, 0, 1);
+    bench.deliver(bench.proposal(0, block.clone(), vec![], vec![]));
+    assert_eq!(kinds(&bench.executed(&block)), [Kind::Prepare]);
+    bench.head = genesis(EngineKind::Qbft, &bench.set, START_UNIX / 1000 - 1);
+    let position = position_at(bench.head.clone(), &bench.set);
+    bench.step(Input::Committed(position));
+    let other = bench.block(0, 0, 2);
+    assert_ne!(other.hash(), block.hash());
+    assert!(executes(&bench.deliver(bench.proposal(0, other.clone(), vec![], vec![]))));
+    assert!(kinds(&bench.executed(&other)).is_empty(), "prepared another block in this round");
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "what helpers refuse fails their test")]
 
+mod clique_bench;
+mod clique_hostile;
+mod clique_rules;
 mod ibft_bench;
 mod ibft_chain;
 mod ibft_rules;
@@ -13,6 +16,7 @@ mod raft_bench;
 mod raft_building;
 mod raft_chain;
 mod raft_elections;
+mod raft_hostile;
 mod raft_members;
 mod raft_rules;
 mod raft_scenarios;

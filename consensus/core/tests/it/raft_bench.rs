@@ -24,11 +24,13 @@ use entente_consensus::{
     raft::{self, Body, Commit, Position, Raft, RaftSettings},
     rules::{HeaderRules, raft_digest},
 };
-use std::{convert::Infallible, time::Duration};
+use std::{cell::RefCell, convert::Infallible, time::Duration};
 
 /// What one step did.
 pub(crate) struct Done {
     pub(crate) persisted: bool,
+    /// Actions before the records.
+    pub(crate) ahead: usize,
     pub(crate) actions: Vec<Action>,
 }
 
@@ -116,17 +118,25 @@ impl Bench {
         let mut step = Step::default();
         self.engine.step(now, input, &mut step);
         let before = self.log.len();
-        let mut actions = Vec::new();
+        let (actions, mut ahead) = (RefCell::new(Vec::new()), 0);
         let log = &mut self.log;
         let written = step.perform(
             |records| {
+                ahead = actions.borrow().len();
                 log.extend(records.iter().map(Record::encode));
                 Ok::<(), Infallible>(())
             },
-            |action| actions.push(action),
+            |action| actions.borrow_mut().push(action),
         );
         assert!(written.is_ok());
-        Done { persisted: self.log.len() > before, actions }
+        Done { persisted: self.log.len() > before, ahead, actions: actions.into_inner() }
+    }
+
+    /// Transactions wait, for longer than a leader waits for more of them and blocks are apart.
+    pub(crate) fn transactions_wait(&mut self) -> Done {
+        self.step(Input::TransactionsWaiting(true));
+        self.now += 2;
+        self.step(Input::Wake)
     }
 
     /// Wakes the engine when it wants to be woken.
@@ -304,7 +314,7 @@ pub(crate) fn executes(actions: &[Action]) -> Vec<B256> {
 /// Hashes of blocks that the engine makes the head.
 pub(crate) fn adopts(actions: &[Action]) -> Vec<B256> {
     let block = |action: &Action| match action {
-        Action::Adopt(block) => Some(block.hash()),
+        Action::Adopt(block) | Action::AdoptLogged(block) => Some(block.hash()),
         _ => None,
     };
     actions.iter().filter_map(block).collect()

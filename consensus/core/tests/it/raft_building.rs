@@ -2,13 +2,13 @@
 
 use crate::raft_bench::{Bench, answer, build_request, said, sealed};
 use alloy_primitives::B256;
-use entente_consensus::{Action, Input, raft::Body};
+use entente_consensus::{Action, Engine as _, Input, raft::Body};
 
 /// R8: nothing is built on a block that is not committed, nor before the head was stored.
 #[test]
 fn a_leader_builds_one_block_at_a_time() {
     let mut bench = Bench::leading(3, 3);
-    let done = bench.step(Input::TransactionsWaiting(true));
+    let done = bench.transactions_wait();
     let done = bench.built(&done.actions, 1, true);
     let sent = said(&done.actions);
     let Some((_, Body::Append { block: Some(block), .. })) = sent.first() else { panic!("sent") };
@@ -21,12 +21,31 @@ fn a_leader_builds_one_block_at_a_time() {
     assert!(build_request(&actions).is_some());
 }
 
+/// Clients send in bursts, and each node hears a part of a burst sooner than the rest.
+#[test]
+fn transactions_that_come_together_go_into_one_block() {
+    let mut bench = Bench::leading(3, 3);
+    bench.now += 50;
+    assert!(build_request(&bench.step(Input::TransactionsWaiting(true)).actions).is_none());
+    assert!(build_request(&bench.step(Input::TransactionsWaiting(true)).actions).is_none());
+    bench.now += 1;
+    let done = bench.step(Input::Wake);
+    let built = bench.built(&done.actions, 1, true);
+    let sent = said(&built.actions);
+    let Some((_, Body::Append { block: Some(block), .. })) = sent.first() else { panic!("sent") };
+    bench.say(1, 1, answer(0, block.hash()));
+    bench.committed(block);
+    // What came during that block has waited long enough.
+    bench.step(Input::TransactionsWaiting(true));
+    assert_eq!(bench.engine.next_deadline(), Some(bench.now + 2), "the least time between blocks");
+}
+
 /// On demand: no block without transactions, and none for transactions that went elsewhere.
 #[test]
 fn an_empty_block_that_nobody_asked_for_is_dropped() {
     let mut bench = Bench::leading(3, 3);
     assert!(build_request(&bench.sleep_for(500)).is_none(), "nothing waits");
-    let done = bench.step(Input::TransactionsWaiting(true));
+    let done = bench.transactions_wait();
     let done = bench.built(&done.actions, 1, false);
     assert!(said(&done.actions).is_empty() && !done.persisted);
     assert!(build_request(&bench.sleep_for(40)).is_none(), "not at once");
@@ -36,7 +55,7 @@ fn an_empty_block_that_nobody_asked_for_is_dropped() {
 #[test]
 fn a_block_that_was_built_for_an_earlier_term_is_dropped() {
     let mut bench = Bench::leading(3, 3);
-    let asked = bench.step(Input::TransactionsWaiting(true));
+    let asked = bench.transactions_wait();
     bench.say(1, 2, bench.append(None));
     let done = bench.built(&asked.actions, 1, true);
     assert!(said(&done.actions).is_empty() && !done.persisted);
@@ -45,7 +64,7 @@ fn a_block_that_was_built_for_an_earlier_term_is_dropped() {
 #[test]
 fn the_block_in_flight_goes_again_to_those_that_lack_it() {
     let mut bench = Bench::leading(3, 3);
-    let done = bench.step(Input::TransactionsWaiting(true));
+    let done = bench.transactions_wait();
     bench.built(&done.actions, 1, true);
     let carried = |actions: &[Action]| {
         let said = said(actions).into_iter();
@@ -61,7 +80,7 @@ fn the_block_in_flight_goes_again_to_those_that_lack_it() {
 #[test]
 fn a_leader_whose_block_is_refused_gives_way() {
     let mut bench = Bench::leading(3, 3);
-    let done = bench.step(Input::TransactionsWaiting(true));
+    let done = bench.transactions_wait();
     let done = bench.built(&done.actions, 1, true);
     let sent = said(&done.actions);
     let Some((_, Body::Append { block: Some(block), .. })) = sent.first() else { panic!("sent") };

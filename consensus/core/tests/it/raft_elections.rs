@@ -47,6 +47,14 @@ fn accepted(bench: &mut Bench) -> RecoveredBlock {
     block
 }
 
+/// The block that a leader of three proposes.
+fn lead_one(bench: &mut Bench) -> RecoveredBlock {
+    let done = bench.transactions_wait();
+    let sent = said(&bench.built(&done.actions, 1, true).actions);
+    let Some((_, Body::Append { block: Some(block), .. })) = sent.first() else { panic!("sent") };
+    block.clone()
+}
+
 #[test]
 fn a_vote_is_durable_and_given_once_a_term() {
     let mut bench = Bench::new(3, 3);
@@ -191,7 +199,7 @@ fn leadership_ends_where_majorities_are_not_shared() {
     bench.sleep();
     bench.say(1, 0, Body::Vote { proposed: 1, granted: true, trial: true });
     bench.say(1, 1, Body::Vote { proposed: 1, granted: true, trial: false });
-    let done = bench.step(Input::TransactionsWaiting(true));
+    let done = bench.transactions_wait();
     let sent = said(&bench.built(&done.actions, 1, true).actions);
     let Some((_, Body::Append { block: Some(block), .. })) = sent.first() else { panic!("sent") };
     bench.say(1, 1, answer(0, block.hash()));
@@ -205,7 +213,7 @@ fn leadership_is_handed_over_when_the_other_has_all() {
     let to = bench.address(2);
     let waits = bench.step(Input::Operator(Operation::TransferLeadership { to }));
     assert!(said(&waits.actions).iter().any(|(_, body)| *body == Body::TimeoutNow));
-    let done = bench.step(Input::TransactionsWaiting(true));
+    let done = bench.transactions_wait();
     assert!(build_request(&done.actions).is_none(), "nothing is built meanwhile");
     assert!(build_request(&bench.sleep_for(900)).is_none());
     bench.say(1, 1, answer(0, B256::ZERO));
@@ -308,6 +316,80 @@ fn a_voter_that_the_newest_block_adds_is_asked_as_well() {
     assert_eq!(executes(&done.actions), [block.hash()]);
     bench.executed(&block);
     assert_eq!((bench.role(), bench.term()), ("voter", 5));
+}
+
+/// So do those whom a transition names for the height after it.
+#[test]
+fn voters_whom_a_transition_names_are_asked_as_well() {
+    let setup = Bench::blank(5, 3);
+    let named = vec![setup.address(0), setup.address(3), setup.address(4)];
+    let change = Transition { block: 2, validators: Some(named), ..Transition::default() };
+    let mut bench = Bench::on(5, 3, vec![change]);
+    let nonce = bench.nonce();
+    let block = bench.block(1, 1, 1);
+    let recovered = |height, term, block: Option<&RecoveredBlock>| {
+        let position = Position { height, term };
+        Body::Recovered { nonce, position, block: block.cloned() }
+    };
+    bench.say(1, 1, recovered(1, 1, Some(&block)));
+    bench.say(2, 1, recovered(1, 0, None));
+    let phase = bench.phase();
+    assert_eq!(bench.role(), "blank");
+    let silent = [3, 4].map(|voter| phase.contains(&bench.address(voter).to_string()));
+    assert_eq!(silent, [true, true], "{phase}");
+    bench.say(3, 1, recovered(1, 0, None));
+    // This one has decided on top of it: what it knows comes first.
+    bench.say(4, 7, recovered(3, 0, None));
+    assert_eq!((bench.role(), bench.phase().contains("block")), ("blank", true));
+}
+
+/// Its chain was put back to an older one, its log was not: the block that it accepted, and that may
+/// have been counted, does not lie on its head.
+#[test]
+fn a_voter_whose_log_is_ahead_of_its_chain_asks_before_it_votes() {
+    let mut bench = Bench::new(3, 3);
+    let genesis = bench.position.clone();
+    let first = bench.block(1, 1, 1);
+    bench.committed(&first);
+    let second = bench.block(1, 1, 2);
+    bench.say(1, 1, bench.append(Some(second.clone())));
+    bench.executed(&second);
+    bench.restart();
+    assert_eq!(bench.role(), "voter", "on its head it is kept");
+    bench.position = genesis;
+    bench.restart();
+    assert_eq!(bench.role(), "blank");
+    assert_eq!(granted(&bench.say(2, 9, ask(9, 1, 0)).actions), None);
+    let nonce = bench.nonce();
+    let position = Position { height: 3, term: 0 };
+    for voter in [1, 2] {
+        bench.say(voter, 4, Body::Recovered { nonce, position, block: None });
+    }
+    bench.committed(&first);
+    assert_eq!(bench.role(), "blank", "others are further");
+    bench.committed(&second);
+    assert_eq!((bench.role(), bench.term()), ("voter", 4));
+}
+
+/// Ongaro 10.2.1: the word is out, the record is lost. There is no second block in that term.
+#[test]
+fn a_leader_whose_record_was_lost_does_not_lead_its_term_again() {
+    let mut bench = Bench::leading(3, 3);
+    let before = bench.log.clone();
+    let block = lead_one(&mut bench);
+    assert_ne!(bench.log, before);
+    bench.log = before;
+    bench.restart();
+    assert_eq!((bench.role(), bench.term()), ("voter", 1));
+    for voter in [1, 2] {
+        bench.say(voter, 1, Body::Vote { proposed: 1, granted: true, trial: false });
+        bench.say(voter, 1, answer(0, block.hash()));
+    }
+    assert_eq!(bench.role(), "voter");
+    let sought = sought(&bench.sleep().actions);
+    assert!(sought.iter().all(|(_, proposed, _)| *proposed == 2), "{sought:?}");
+    // Who accepted the block is ahead of it.
+    assert_eq!(granted(&bench.say(1, 1, ask(2, 1, 1)).actions), Some(true));
 }
 
 #[test]

@@ -259,9 +259,10 @@ fn a_learner_executes_and_adopts_and_promises_nothing() {
 #[test]
 fn a_leader_decides_with_a_majority_of_its_own_term() {
     let mut bench = Bench::leading(5, 5);
-    let done = bench.step(Input::TransactionsWaiting(true));
+    let done = bench.transactions_wait();
     let done = bench.built(&done.actions, 1, true);
-    assert!(done.persisted, "S6: durable before it is sent");
+    assert!(done.persisted);
+    assert_eq!(done.ahead, 4, "the others write while we do (Ongaro 10.2.1)");
     let sent = said(&done.actions);
     let Some((1, Body::Append { block: Some(block), .. })) = sent.first() else { panic!("sent") };
     assert_eq!(sent.len(), 4);
@@ -290,8 +291,7 @@ fn learners_are_not_counted() {
     let Some((_, Body::Append { block: Some(block), .. })) = sent.first() else { panic!("sent") };
     bench.say(1, 1, answer(0, block.hash()));
     bench.committed(block);
-    bench.step(Input::TransactionsWaiting(true));
-    let done = bench.sleep();
+    let done = bench.transactions_wait();
     let sent = said(&bench.built(&done.actions, 2, true).actions);
     assert_eq!(sent.len(), 3, "the learner gets it as well");
     let Some((_, Body::Append { block: Some(block), .. })) = sent.first() else { panic!("sent") };

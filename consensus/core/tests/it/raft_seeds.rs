@@ -134,10 +134,11 @@ fn seeds_agree_and_go_on_after_healing() {
     }
     assert!(failed.is_empty(), "seeds that failed: {failed:?}; SEED=n repeats one");
     if all {
-        let Seen { proposed_again, lost, recovered, changed_apart, handed_over, cut_off, .. } =
-            total;
-        let counted = [proposed_again, lost, recovered, changed_apart, handed_over, cut_off];
-        assert!(counted.iter().all(|count| *count > 0), "the seeds are blind: {total:?}");
+        let Seen { proposed_again, lost, recovered, changed_apart, handed_over, .. } = total;
+        let (cut_off, unwritten) = (total.cut_off, total.unwritten);
+        let counted = [proposed_again, lost, recovered, changed_apart, handed_over];
+        let counted = counted.into_iter().chain([cut_off, unwritten]);
+        assert!(counted.into_iter().all(|count| count > 0), "the seeds are blind: {total:?}");
     }
 }
 

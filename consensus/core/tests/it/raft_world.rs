@@ -23,10 +23,7 @@ use entente_consensus::{
     raft::{Raft, RaftSettings},
     rules::HeaderRules,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Records that a host keeps after a commit.
 const RECORDS_KEPT: usize = 16;

@@ -3,7 +3,10 @@
 
 mod world;
 
-use entente_consensus::{FetchId, ImportId};
+use entente_consensus::{
+    FetchId, ImportId,
+    sync::{Sync, SyncSettings},
+};
 use world::{Behaviour, HONEST, LIARS, World, block, chain, node};
 
 #[test]
@@ -46,6 +49,21 @@ fn every_liar_is_penalised_and_an_honest_peer_brings_the_chain() {
         world.run_for(120_000);
         assert!(world.penalised.contains(&node(1)), "{liar:?}");
         assert!(!world.penalised.contains(&node(2)), "{liar:?}");
+    }
+}
+
+/// Seed 0: where chains fork, a peer on another branch has done nothing wrong.
+#[test]
+fn a_peer_on_another_branch_is_not_blamed_where_chains_fork() {
+    for forks in [true, false] {
+        let mut world = World::new();
+        let head = world.head.clone();
+        world.sync = Sync::new(SyncSettings { forks, ..SyncSettings::default() });
+        world.tell(|sync, now, out| sync.on_head(now, &head, out));
+        world.peer(1, Behaviour::Forked, 1_000);
+        world.peer(2, HONEST, 900);
+        assert!(world.run_to_head(900, 120_000).is_some(), "stopped at {}", world.head.number);
+        assert_eq!(world.penalised.contains(&node(1)), !forks);
     }
 }
 

@@ -2,6 +2,10 @@
 
 use super::{Means, Said};
 use alloy_primitives::{B256, Bytes};
+use entente_chain::{
+    RecoveredBlock, SealedHeader, extra_data::qbft::QbftExtra, header_hash::block_hash,
+    spec::EngineKind,
+};
 use entente_consensus::{
     Message,
     ibft::{self, Proposal, ProposalPayload, RoundChange, RoundChangePayload, Signed},
@@ -41,12 +45,18 @@ fn bad_round_change(change: &RoundChange, means: &mut Means<'_>) -> ibft::Messag
 }
 
 fn bad_proposal(proposal: &Proposal, means: &mut Means<'_>) -> ibft::Message {
-    let view = proposal.signed.payload().view;
-    let payload = ProposalPayload { view, digest: proposal.block.hash() };
+    let mut view = proposal.signed.payload().view;
+    let mut block = proposal.block.clone();
     let mut round_changes = proposal.round_changes.clone();
-    match means.random.below(3) {
+    match means.random.below(4) {
         0 => round_changes.truncate(1),
         1 => round_changes.rotate_left(1),
+        // electroneum-sc#64: those of this round, for the next one that is ours.
+        2 => {
+            if let Some((round, later)) = next_turn(&block, view.round) {
+                (view.round, block) = (round, later);
+            }
+        }
         _ => {
             let first = round_changes.first().cloned();
             round_changes.extend(first);
@@ -54,10 +64,19 @@ fn bad_proposal(proposal: &Proposal, means: &mut Means<'_>) -> ibft::Message {
         }
     }
     let prepares = if means.random.percent(50) { Vec::new() } else { proposal.prepares.clone() };
-    ibft::Message::Proposal(Box::new(Proposal {
-        signed: Signed::sign(payload, means.environment, means.signer),
-        block: proposal.block.clone(),
-        round_changes,
-        prepares,
-    }))
+    let payload = ProposalPayload { view, digest: block.hash() };
+    let signed = Signed::sign(payload, means.environment, means.signer);
+    ibft::Message::Proposal(Box::new(Proposal { signed, block, round_changes, prepares }))
+}
+
+/// The block as its proposer may propose it when its turn comes again.
+fn next_turn(block: &RecoveredBlock, round: u64) -> Option<(u64, RecoveredBlock)> {
+    let mut extra = QbftExtra::decode(&block.header.extra_data).ok()?;
+    let round = round.saturating_add(extra.validators.len() as u64);
+    extra.round = round;
+    let mut header = block.header.header().clone();
+    header.extra_data = extra.encode();
+    // The round is no part of the hash.
+    let hash = block_hash(EngineKind::Qbft, &header).ok()?;
+    Some((round, block.with_header(SealedHeader::new(header, hash))))
 }

@@ -1,8 +1,8 @@
-//! S3, S10, C1, C2: a canonical block keeps the rules, judged anew.
+//! S3, S10, B6, C1, C2, C3: a canonical block keeps the rules, judged anew.
 
 use super::{Checker, Finding, finding, hash_with};
 use crate::Coverage;
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B64, B256, Bytes, U256, keccak256};
 use entente_chain::{
     Header, RecoveredBlock, ValidatorSet,
     extra_data::{
@@ -14,7 +14,11 @@ use entente_chain::{
     seal::recover_seal,
     spec::EngineKind,
 };
-use std::collections::BTreeSet;
+use entente_consensus::rules::rules_for;
+use std::{collections::BTreeSet, sync::Arc};
+
+/// Seconds that a header may be ahead of true time: the rules' fifteen, and a clock that is ahead.
+const AHEAD_MAX: u64 = 16;
 
 /// Counts distinct validators that sealed a digest.
 fn sealers(seals: &[Seal], digest: B256, validators: &ValidatorSet) -> usize {
@@ -33,6 +37,7 @@ impl Checker {
     pub(super) fn check_block(
         &self,
         block: &RecoveredBlock,
+        unix: u64,
         coverage: &mut Coverage,
     ) -> Result<(), Finding> {
         let header = block.header.header();
@@ -46,9 +51,7 @@ impl Checker {
         if parent.number + 1 != number {
             return broken("its height does not follow");
         }
-        if header.timestamp < parent.timestamp {
-            return finding("S10", format!("block {number} is older than its parent"));
-        }
+        self.check_time(header, parent.timestamp, unix)?;
         let signers = &parent.validators;
         let sealed = match self.spec.engine_at(number) {
             EngineKind::Qbft => {
@@ -56,6 +59,9 @@ impl Checker {
                     return broken("extraData");
                 };
                 let digest = hash_with(header, extra.without_seals().encode());
+                self.check_seals(header, signers, &extra.committed_seals, |seals| {
+                    QbftExtra { committed_seals: seals, ..extra.clone() }.encode()
+                })?;
                 3 * sealers(&extra.committed_seals, digest, signers) >= 2 * signers.len()
             }
             EngineKind::Istanbul => {
@@ -64,6 +70,9 @@ impl Checker {
                 };
                 let hash = hash_with(header, extra.without_committed_seals().encode());
                 let digest = keccak256([hash.as_slice(), &[2]].concat());
+                self.check_seals(header, signers, &extra.committed_seals, |seals| {
+                    IstanbulExtra { committed_seals: seals, ..extra.clone() }.encode()
+                })?;
                 3 * sealers(&extra.committed_seals, digest, signers) >= 2 * signers.len()
             }
             EngineKind::Raft => {
@@ -81,6 +90,64 @@ impl Checker {
         if sealed || small { Ok(()) } else { broken("too few validators stand behind it") }
     }
 
+    /// S10: no earlier than the parent and its period, no later than the furthest clock allows.
+    fn check_time(&self, header: &Header, parent: u64, unix: u64) -> Result<(), Finding> {
+        let (number, time) = (header.number, header.timestamp);
+        let period = match self.spec.engine_at(number) {
+            EngineKind::Raft | EngineKind::Ethereum => 0,
+            _ => self.spec.rules_at(number).block_period_ms / 1000,
+        };
+        let earliest = parent.saturating_add(period.saturating_mul(self.spec.ticks_per_second()));
+        let ahead = self.spec.seconds(time).saturating_sub(unix);
+        if time < earliest || ahead > AHEAD_MAX {
+            let what = format!("block {number} is of {time}, parent {parent}, clock {unix}");
+            return finding("S10", what);
+        }
+        Ok(())
+    }
+
+    /// B6: as many seals as are listed are of different validators, and one less than a quorum makes
+    /// the header invalid.
+    fn check_seals(
+        &self,
+        header: &Header,
+        signers: &ValidatorSet,
+        seals: &[Seal],
+        encode: impl Fn(Vec<Seal>) -> Bytes,
+    ) -> Result<(), Finding> {
+        let number = header.number;
+        let different: BTreeSet<_> = seals.iter().collect();
+        if different.len() != seals.len() || seals.len() > signers.len() {
+            return finding("B6", format!("block {number} lists {} seals", seals.len()));
+        }
+        if !self.spec.rules_at(number).quorum_two_thirds {
+            return Ok(());
+        }
+        let too_few = (2 * signers.len()).div_ceil(3).saturating_sub(1);
+        let fewer = seals.iter().take(too_few).copied().collect();
+        let weak = Header { extra_data: encode(fewer), ..header.clone() };
+        let rules = rules_for(Arc::new(self.spec.clone()));
+        match rules.check_seals(&weak, signers) {
+            Err(_) => Ok(()),
+            Ok(()) => finding("B6", format!("block {number} is valid with {too_few} seals")),
+        }
+    }
+
+    /// C3: votes have one of two nonces, and a checkpoint lists who signs, in order, without a vote.
+    fn check_checkpoint(&self, header: &Header, signers: &[Address]) -> Result<(), Finding> {
+        let number = header.number;
+        let epoch = self.spec.rules_at(number).epoch_length;
+        let checkpoint = epoch > 0 && number.is_multiple_of(epoch);
+        let listed = CliqueExtra::decode(&header.extra_data).map(|extra| extra.signers);
+        let expected = if checkpoint { signers } else { &[] };
+        let votes = !header.beneficiary.is_zero() || !header.nonce.is_zero();
+        let legal = header.nonce.is_zero() || header.nonce == B64::repeat_byte(0xff);
+        if listed.as_deref() != Ok(expected) || !legal || checkpoint && votes {
+            return finding("C3", format!("block {number}: {listed:?}, nonce {}", header.nonce));
+        }
+        Ok(())
+    }
+
     /// C1: nobody twice within half of the signers. C2: weight 2 exactly in turn.
     fn check_clique(&self, header: &Header, coverage: &mut Coverage) -> Result<(), Finding> {
         let number = header.number;
@@ -92,6 +159,7 @@ impl Checker {
         let Some(index) = signers.iter().position(|known| *known == signer) else {
             return finding("S3", format!("block {number} is of {signer}, no signer"));
         };
+        self.check_checkpoint(header, signers)?;
         let in_turn = number % signers.len() as u64 == index as u64;
         if !in_turn {
             coverage.saw("block out of turn");

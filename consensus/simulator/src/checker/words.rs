@@ -1,4 +1,4 @@
-//! S6, R6: over all its lives, an honest node never says two things about one matter.
+//! S6, R2, R6: over all its lives, an honest node never says two things about one matter.
 
 use super::{Finding, blocks::clique_signer, finding};
 use crate::Coverage;
@@ -7,7 +7,7 @@ use entente_chain::{BlockNumber, Header};
 use entente_consensus::{
     Message,
     ibft::{self, Kind},
-    raft::Body,
+    raft::{self, Body},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,14 +44,13 @@ impl Words {
     pub(super) fn said(
         &mut self,
         message: &Message,
+        to: Option<Address>,
         liars: &BTreeSet<Address>,
         coverage: &mut Coverage,
     ) -> Result<(), Finding> {
         match message {
             Message::Ibft(message) => self.ibft(message, liars, coverage),
-            Message::Raft(message) => {
-                self.raft(message.author, message.term, &message.body, coverage)
-            }
+            Message::Raft(message) => self.raft(message, to, coverage),
             Message::Clique(message) => self.clique(&message.block.header),
         }
     }
@@ -93,11 +92,11 @@ impl Words {
 
     fn raft(
         &mut self,
-        author: Address,
-        term: u64,
-        body: &Body,
+        message: &raft::Message,
+        to: Option<Address>,
         coverage: &mut Coverage,
     ) -> Result<(), Finding> {
+        let raft::Message { author, term, ref body, .. } = *message;
         let known = self.terms.entry(author).or_insert(term);
         if term < *known && !self.amnesiacs.contains(&author) {
             return finding("R6", format!("{author} is in term {term} and was in {known}"));
@@ -105,6 +104,9 @@ impl Words {
         *known = term.max(*known);
         match body {
             Body::AskVote { proposed, trial: false, .. } => self.vote(author, *proposed, author),
+            Body::Vote { proposed, granted: true, trial: false } => {
+                to.map_or(Ok(()), |candidate| self.vote(author, *proposed, candidate))
+            }
             Body::Append { block: Some(block), .. } => {
                 let height = block.header.number;
                 let before = self.heights.insert(height, term);
@@ -117,7 +119,7 @@ impl Words {
                     true => Ok(()),
                     false => {
                         let what = format!("two blocks at {height} in term {term}");
-                        finding("R3", what)
+                        finding("R2", what)
                     }
                 }
             }
@@ -146,10 +148,66 @@ impl Words {
     }
 
     fn vote(&mut self, voter: Address, term: u64, candidate: Address) -> Result<(), Finding> {
-        let first = *self.votes.entry((voter, term)).or_insert(candidate);
-        match first == candidate {
-            true => Ok(()),
-            false => finding("S6", format!("{voter} votes for two in term {term}")),
+        let first = self.votes.entry((voter, term)).or_insert(candidate);
+        // Whoever lost its disk is no candidate any more: the vote for itself counted nowhere else.
+        if *first == voter && self.amnesiacs.contains(&voter) {
+            *first = candidate;
         }
+        match *first == candidate {
+            true => Ok(()),
+            false => {
+                let what = format!("{voter} votes for {first} and {candidate} in term {term}");
+                finding("S6", what)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{environment, key};
+
+    fn say(words: &mut Words, author: usize, term: u64, body: Body) -> Option<&'static str> {
+        let author = key(author).address();
+        let message = raft::Message { environment: environment(B256::ZERO), author, term, body };
+        let message = Message::Raft(Box::new(message));
+        let to = Some(key(9).address());
+        let said = words.said(&message, to, &BTreeSet::new(), &mut Coverage::default());
+        said.err().map(|finding| finding.checker)
+    }
+
+    fn append(height: BlockNumber, content: u64) -> Body {
+        let header = Header { number: height, gas_used: content, ..Header::default() };
+        let hash = header.hash_slow();
+        let header = entente_chain::SealedHeader::new(header, hash);
+        let block = entente_chain::RecoveredBlock { header, body: Default::default() };
+        Body::Append { block: Some(block), commit: raft::Commit::default() }
+    }
+
+    #[test]
+    fn a_leader_has_one_block_for_a_height_in_a_term() {
+        let mut words = Words::default();
+        assert_eq!(say(&mut words, 1, 4, append(7, 1)), None);
+        assert_eq!(say(&mut words, 1, 4, append(7, 1)), None);
+        assert_eq!(say(&mut words, 1, 5, append(7, 2)), None);
+        assert_eq!(say(&mut words, 1, 5, append(7, 3)), Some("R2"));
+    }
+
+    #[test]
+    fn terms_never_go_back() {
+        let mut words = Words::default();
+        assert_eq!(say(&mut words, 1, 4, append(7, 1)), None);
+        assert_eq!(say(&mut words, 2, 3, append(6, 1)), None);
+        assert_eq!(say(&mut words, 1, 3, append(6, 1)), Some("R6"));
+    }
+
+    #[test]
+    fn a_second_vote_in_a_term_is_found() {
+        let mut words = Words::default();
+        let vote = || Body::Vote { proposed: 4, granted: true, trial: false };
+        assert_eq!(say(&mut words, 1, 4, vote()), None);
+        let candidate = words.vote(key(1).address(), 4, key(8).address());
+        assert_eq!(candidate.err().map(|finding| finding.checker), Some("S6"));
     }
 }

@@ -9,7 +9,7 @@ use entente_consensus::{Input, Operation, engine::MemberChange};
 impl World {
     pub(super) fn disturb(&mut self) {
         let node = self.random.index(self.nodes.len());
-        match self.random.below(12) {
+        match self.random.below(13) {
             0 | 1 => self.die(node),
             2 | 3 => self.partition(),
             4 => self.unlink_one_way(),
@@ -27,6 +27,7 @@ impl World {
                 self.at(delay, Event::Room { node });
             }
             8 => self.lose_disk(node),
+            12 => self.nodes[node].slow_until = self.time + 1_000 + self.random.below(15_000),
             9 => {
                 let offset = i64::try_from(self.random.below(2 * self.scenario.skew_most + 1));
                 self.nodes[node].skew =

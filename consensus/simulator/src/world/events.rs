@@ -28,6 +28,8 @@ pub(super) enum Event {
     Gossip,
     /// A disk has room again.
     Room { node: usize },
+    /// A slow write is done.
+    Written { node: usize, life: u64 },
 }
 
 impl Event {
@@ -58,6 +60,7 @@ impl Event {
                 format!("node {node} pools {}", transaction.slot().1)
             }
             Self::Gossip => "pools gossip".to_owned(),
+            Self::Written { node, .. } => format!("node {node} has written"),
             Self::Room { node } => format!("node {node} has room on its disk"),
         }
     }
@@ -86,6 +89,11 @@ impl World {
             Event::Client => self.client_sends(),
             Event::Transaction { node, transaction } => self.pool(node, transaction),
             Event::Gossip => self.gossip(),
+            Event::Written { node, life } => {
+                if self.lives(node, life) {
+                    self.written(node);
+                }
+            }
             Event::Room { node } => {
                 self.nodes[node].disk.set_full(false);
             }
@@ -100,6 +108,7 @@ impl World {
     /// A new transaction reaches some pools at once, and the others by gossip.
     fn client_sends(&mut self) {
         self.at(400 + self.scenario.seed % 400, Event::Client);
+        self.send_again();
         let transaction = self.clients.transaction(&self.funded);
         for node in 0..self.nodes.len() {
             if self.healed || self.random.percent(60) {
@@ -107,6 +116,16 @@ impl World {
                 let transaction = Arc::clone(&transaction);
                 self.at(delay, Event::Transaction { node, transaction });
             }
+        }
+    }
+
+    /// The transaction that all others wait for may have reached nobody: its client sends it again.
+    fn send_again(&mut self) {
+        let next = self.nodes.iter().map(|node| node.waiting.next).max().unwrap_or(0);
+        let next = usize::try_from(next).unwrap_or(usize::MAX);
+        if let Some(transaction) = self.clients.sent.get(next).cloned() {
+            let node = self.random.index(self.nodes.len());
+            self.at(2_000, Event::Transaction { node, transaction });
         }
     }
 

@@ -22,7 +22,7 @@ impl World {
     }
 
     /// Virtual milliseconds that healing may take, with reasons.
-    fn bound(&self) -> u64 {
+    pub(super) fn bound(&self) -> u64 {
         let rules = &self.genesis.spec.genesis_rules;
         let period = rules.block_period_ms.max(1_000);
         let nodes = self.nodes.len() as u64;
@@ -45,9 +45,42 @@ impl World {
         catching_up + engine
     }
 
-    fn heads(&self) -> Vec<u64> {
+    pub(super) fn heads(&self) -> Vec<u64> {
         let processes = self.nodes.iter().filter_map(|node| node.process.as_ref());
         processes.map(|process| process.ledger.head().header.number).collect()
+    }
+
+    /// For long, one voter too few for a quorum is up (besu#7642).
+    pub(super) fn lose_quorum(&mut self) {
+        if self.scenario.outage_ms == 0 {
+            return;
+        }
+        self.coverage.saw("quorum lost for minutes");
+        let until = self.time + self.scenario.outage_ms;
+        let voters = self.scenario.validators;
+        let quorum = match self.scenario.engine {
+            Engine::Ibft | Engine::Switch => (2 * voters).div_ceil(3),
+            Engine::Raft | Engine::Clique => voters / 2 + 1,
+        };
+        for node in 0..=voters - quorum {
+            self.crash(node);
+            self.nodes[node].down_until = until;
+        }
+        self.run(self.scenario.outage_ms);
+    }
+
+    /// A calm network in which one disk is slow for a time: the heads of the others before and after.
+    #[cfg(test)]
+    pub(crate) fn live_with_a_stalled_disk(&mut self, node: usize, time: u64) -> (u64, u64) {
+        self.begin();
+        let lowest = |world: &Self| {
+            let others = world.honest_heads().enumerate().filter(|(index, _)| *index != node);
+            others.map(|(_, head)| head).min().unwrap_or(0)
+        };
+        let before = lowest(self);
+        self.nodes[node].slow_until = self.time + time;
+        self.run(time);
+        (before, lowest(self))
     }
 
     /// Stops all faults and waits for progress.
@@ -58,6 +91,7 @@ impl World {
         for node in 0..self.nodes.len() {
             self.nodes[node].disk.set_full(false);
             self.nodes[node].skew = 0;
+            self.nodes[node].slow_until = 0;
             self.at(1, Event::Start { node });
         }
         let sent = self.clients.sent.clone();
@@ -70,13 +104,7 @@ impl World {
         let switch = self.scenario.switch.map_or(0, |(block, _)| block);
         let target = self.heads().into_iter().max().unwrap_or(0).max(switch) + BLOCKS;
         let until = self.time + self.bound();
-        let there = |world: &Self| {
-            let honest = world.nodes.iter().filter(|node| node.behaviour.is_none());
-            let mut heads = honest.map(|node| {
-                node.process.as_ref().map_or(0, |process| process.ledger.head().header.number)
-            });
-            heads.all(|head| head >= target)
-        };
+        let there = |world: &Self| world.honest_heads().all(|head| head >= target);
         let came = self.run_until(until, there);
         if !came && self.failure.is_none() && self.is_tied() {
             // go-ethereum#18402: without EIP-3436 branches of one weight may wait for each other.
@@ -95,7 +123,16 @@ impl World {
                 })
                 .collect();
             let bound = self.bound();
-            self.fail("L1", format!("height {target} not reached within {bound} ms: {phases:?}"));
+            let somebody = self.heads().iter().any(|head| *head >= target);
+            let checker = match somebody {
+                true => "L2",
+                false if self.scenario.outage_ms > 0 => "L3",
+                false => "L1",
+            };
+            self.fail(
+                checker,
+                format!("height {target} not reached within {bound} ms: {phases:?}"),
+            );
         }
         if self.scenario.switch.is_some() {
             self.coverage.saw("engine switched");
@@ -106,7 +143,7 @@ impl World {
     }
 
     /// Whether honest nodes stand on different branches of one weight, and nothing tells these apart.
-    fn is_tied(&self) -> bool {
+    pub(super) fn is_tied(&self) -> bool {
         let honest = self.nodes.iter().filter(|node| node.behaviour.is_none());
         let heads = honest.filter_map(|node| node.process.as_ref()).map(|process| {
             let head = process.ledger.head();
@@ -135,6 +172,7 @@ impl World {
         }
         for node in 0..self.nodes.len() {
             self.check_store(node);
+            self.check_served(node);
         }
         if self.clients.acknowledged.is_empty() {
             self.coverage.saw("nothing acknowledged");

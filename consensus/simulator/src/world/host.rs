@@ -1,123 +1,30 @@
-//! What a node's threads do: feed the engine, make its records durable, carry its actions out.
+//! What comes of an engine's actions: messages, blocks that are built, executed, adopted, fetched.
 
 use super::{Event, World, index_of};
-use crate::scenario::{Profile, Sabotage};
+use crate::{
+    scenario::{Profile, START_UNIX, Sabotage},
+    workload::Waiting,
+};
 use alloy_primitives::Bytes;
 use entente_chain::{BlockNumber, RecoveredBlock, spec::EngineKind};
 use entente_consensus::{
-    Action, BuildAttributes, FetchId, ImportId, Input, Message, Recipients, Record, Verdict,
+    Action, BuildAttributes, FetchId, ImportId, Input, Message, Recipients, Verdict,
+    engine::Evidence, raft::Body,
 };
 use entente_ledger::{CommittedBlock, LedgerError};
 use std::time::Duration;
 
-/// Records that the log keeps after a commit, as the node does.
-const RECORDS_KEPT: u64 = 16;
-
-/// Where in a step power is lost.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Crash {
-    Never,
-    BeforePersist,
-    AfterPersist,
-    AfterActions(usize),
-}
-
 impl World {
-    fn draw_crash(&mut self) -> Crash {
-        if self.healed || self.random.below(4_000) > 0 {
-            return Crash::Never;
-        }
-        match self.random.below(3) {
-            0 => Crash::BeforePersist,
-            1 => Crash::AfterPersist,
-            _ => Crash::AfterActions(self.random.index(4)),
-        }
-    }
-
-    /// Feeds one input and carries out what comes of it.
-    pub(super) fn input(&mut self, node: usize, input: Input) {
-        let now = self.clock(node);
-        let crash = self.draw_crash();
-        let committed = matches!(input, Input::Committed(_));
-        let Some(process) = &mut self.nodes[node].process else { return };
-        process.replica.step(now, input, &mut process.step);
-        if crash == Crash::BeforePersist && !process.step.is_empty() {
-            self.coverage.saw("crash before persist");
-            return self.die(node);
-        }
-        let mut actions = Vec::new();
-        let mut persisted = false;
-        let log = &mut process.log;
-        let written = process.step.perform(
-            |records| {
-                persisted = true;
-                log.append(records.iter().map(Record::encode))
-            },
-            |action| actions.push(action),
-        );
-        if written.is_err() {
-            // What could not be written is not said: the node stops.
-            self.coverage.saw("disk full");
-            return self.die(node);
-        }
-        if committed && process.log.forget(RECORDS_KEPT).is_err() {
-            return self.die(node);
-        }
-        let status = process.status(now);
-        let next = process.replica.next_deadline();
-        // Where it hurts most: what binds us is on the disk, and nobody has heard of it.
-        let unheard = persisted && !self.healed && self.random.below(250) == 0;
-        if unheard || crash == Crash::AfterPersist && persisted {
-            self.coverage.saw("crash between persist and send");
-            return self.die(node);
-        }
-        let honest = self.nodes[node].behaviour.is_none();
-        if honest {
-            let finding = self.checker.status(&status, &mut self.coverage);
-            self.judge(finding);
-        }
-        let life = self.nodes[node].life;
-        for (index, action) in actions.into_iter().enumerate() {
-            if crash == Crash::AfterActions(index) {
-                self.coverage.saw("crash between sends");
-                return self.die(node);
-            }
-            self.act(node, action);
-            if !self.lives(node, life) {
-                return;
-            }
-        }
-        self.schedule_wake(node, next);
-    }
-
-    fn schedule_wake(&mut self, node: usize, next: Option<u64>) {
-        let state = &self.nodes[node];
-        // A deadline that has passed already comes again a little later, as a thread would.
-        let Some(at) = next.map(|next| (state.booted + next).max(self.time + 1)) else { return };
-        if state.wake.is_some_and(|wake| wake <= at) {
-            return;
-        }
-        let (life, delay) = (state.life, at - self.time);
-        self.nodes[node].wake = Some(at);
-        self.at(delay, Event::Wake { node, life });
-    }
-
-    /// Power is lost, and comes back later.
-    pub(super) fn die(&mut self, node: usize) {
-        self.crash(node);
-        let delay = 200 + self.random.below(12_000);
-        self.at(delay, Event::Start { node });
-    }
-
     /// An answer of the chain thread, which does one thing after the other.
     fn answer(&mut self, node: usize, work: u64, input: Input) {
         let state = &mut self.nodes[node];
-        state.busy_until = state.busy_until.max(self.time) + work;
+        let slow = if state.slow_until > self.time { work * 100 } else { 0 };
+        state.busy_until = state.busy_until.max(self.time) + work + slow;
         let (delay, life) = (state.busy_until - self.time, state.life);
         self.at(delay, Event::Input { node, life, input: Box::new(input) });
     }
 
-    fn act(&mut self, node: usize, action: Action) {
+    pub(super) fn act(&mut self, node: usize, action: Action) {
         match action {
             Action::Send { to, message } => self.say(node, &to, &message),
             Action::Relay { from, frame } => self.broadcast(node, Some(from), &frame),
@@ -127,7 +34,8 @@ impl World {
                 self.answer(node, work, Input::Built { request, block });
             }
             Action::Execute(block) => self.execute(node, block),
-            Action::Adopt(block) => self.adopt(node, block),
+            Action::Adopt(block) => self.adopt(node, block, false),
+            Action::AdoptLogged(block) => self.adopt(node, block, true),
             Action::Import { request, blocks } => self.import(node, request, blocks),
             Action::Reorganize { request, ancestor, blocks } => {
                 self.reorganize(node, request, ancestor, blocks);
@@ -143,7 +51,19 @@ impl World {
                 }
             }
             Action::Penalize { node: peer, reason } => self.penalized(node, index_of(peer), reason),
-            Action::Report(_) => self.coverage.saw("evidence"),
+            Action::Report(evidence) => self.reported(node, &evidence),
+        }
+    }
+
+    fn reported(&mut self, node: usize, evidence: &Evidence) {
+        self.coverage.saw("evidence");
+        if evidence.what == "sealed two blocks on one parent" {
+            self.coverage.saw("evidence of two seals");
+        }
+        let honest = self.scenario.sabotage.is_none_or(Sabotage::is_honest);
+        if self.nodes[node].behaviour.is_none() && honest {
+            let finding = self.checker.blames(evidence);
+            self.judge(finding);
         }
     }
 
@@ -162,10 +82,22 @@ impl World {
         if let Some(behaviour) = self.nodes[node].behaviour {
             return self.lie(node, behaviour, to, message, &frame);
         }
-        let finding = self.checker.said(message, &mut self.coverage);
+        let to_whom = match to {
+            Recipients::Node(peer) => {
+                self.nodes.get(index_of(*peer)).map(|peer| peer.key.address())
+            }
+            Recipients::Everyone => None,
+        };
+        let finding = self.checker.said(message, to_whom, &mut self.coverage);
         self.judge(finding);
         self.remember(&frame);
         self.hand_over(node, to, &frame, 0);
+        if self.scenario.sabotage == Some(Sabotage::SpeculativeMinting)
+            && let Message::Raft(message) = message
+            && let Body::Append { block: Some(block), .. } = &message.body
+        {
+            self.adopt(node, block.clone(), false);
+        }
     }
 
     pub(super) fn hand_over(&mut self, node: usize, to: &Recipients, frame: &Bytes, extra: u64) {
@@ -195,7 +127,10 @@ impl World {
         attributes: &BuildAttributes,
     ) -> Result<RecoveredBlock, String> {
         let own = self.nodes[node].key.address();
-        let mut source = self.nodes[node].waiting.source();
+        let mut source = match self.scenario.sabotage {
+            Some(Sabotage::EmptyBlocks) => Waiting::default().source(),
+            _ => self.nodes[node].waiting.source(),
+        };
         let process = self.nodes[node].process.as_mut().ok_or("dead")?;
         let template = process.ledger.template(attributes).map_err(|error| error.to_string())?;
         // Virtual time: a build is never cut short by the clock on the wall.
@@ -223,15 +158,19 @@ impl World {
         let work = 1 + self.random.below(8);
         self.answer(node, work, Input::Executed { block: hash, verdict: verdict.clone() });
         if self.scenario.sabotage == Some(Sabotage::Speculation) && verdict == Verdict::Valid {
-            self.adopt(node, block);
+            self.adopt(node, block, false);
         }
     }
 
-    fn adopt(&mut self, node: usize, block: RecoveredBlock) {
+    fn adopt(&mut self, node: usize, block: RecoveredBlock, logged: bool) {
         let unix = self.clock(node).unix_seconds();
         let number = block.header.number;
         let Some(process) = &mut self.nodes[node].process else { return };
-        match process.ledger.adopt(block, unix) {
+        let adopted = match logged {
+            true => process.ledger.adopt_logged(block, unix),
+            false => process.ledger.adopt(block, unix),
+        };
+        match adopted {
             Ok(committed) => self.committed(node, committed),
             Err(LedgerError::Store(error)) if error.to_string().contains("no space") => {
                 self.coverage.saw("disk full");
@@ -322,13 +261,17 @@ impl World {
 
     /// `told`: the engine hears of it, which it does of the last block of a change of branches.
     fn commit(&mut self, node: usize, committed: CommittedBlock, told: bool) {
-        let CommittedBlock { block, position, .. } = committed;
         self.follow_nonce(node);
         if self.nodes[node].behaviour.is_none() {
-            let finding = self.checker.committed(node, &block, &position, &mut self.coverage);
+            let unix = (START_UNIX + self.time) / 1000;
+            let number = committed.block.header.number;
+            let finding = self.checker.committed(node, &committed, unix, &mut self.coverage);
+            self.judge(finding);
+            let finding = self.checker.head(node, number);
             self.judge(finding);
             self.acknowledge(node);
         }
+        let CommittedBlock { position, .. } = committed;
         if let Some(process) = &mut self.nodes[node].process {
             process.set_position(position.clone());
         }

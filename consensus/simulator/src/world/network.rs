@@ -73,7 +73,12 @@ impl World {
         let (profile, funded) = (self.scenario.profile, self.funded.address());
         let recover = |envelopes| workload::recover(profile, funded, envelopes);
         match admit(frame, &gate, &recover) {
-            Ok(message) => self.input(node, Input::Message { from: node_id(from), message }),
+            Ok(message) => {
+                if self.nodes[node].behaviour.is_none() {
+                    self.checker.heard(message.message());
+                }
+                self.input(node, Input::Message { from: node_id(from), message });
+            }
             Err(_) => self.coverage.saw("frame refused"),
         }
     }

@@ -5,6 +5,7 @@ use crate::{
     execution::HashExecution,
     scenario::{Profile, Sabotage, environment},
 };
+use alloy_primitives::B256;
 use entente_chain::{spec::ChainSpec, transaction::Signing};
 use entente_consensus::{
     ChainPosition, EngineStatus, Input, Now, Record, Replica, Step,
@@ -14,7 +15,7 @@ use entente_consensus::{
 };
 use entente_evm::Executor;
 use entente_ledger::{Execution, Ledger};
-use entente_storage::{ChainReader, ConsensusLog, Database, StateStore, StorageOptions};
+use entente_storage::{ChainReader, Column, ConsensusLog, Database, StateStore, StorageOptions};
 use std::{path::Path, sync::Arc};
 
 /// See the module.
@@ -43,15 +44,25 @@ impl Process {
     }
 }
 
-fn execution(profile: Profile, spec: &Arc<ChainSpec>) -> Arc<dyn Execution> {
+fn execution(profile: Profile, loses_logs: bool, spec: &Arc<ChainSpec>) -> Arc<dyn Execution> {
     match profile {
-        Profile::Fast => Arc::new(HashExecution),
+        Profile::Fast => Arc::new(HashExecution { loses_logs }),
         Profile::Full => {
             let rules = rules_for(Arc::clone(spec));
             let author = Arc::new(move |header: &_| rules.author(header).ok());
             Arc::new(Executor::with_author(Arc::clone(spec), author))
         }
     }
+}
+
+/// Whether the newest record of a Raft voter holds a block: what the chain lacks of it after a loss
+/// of power is decided again from there.
+fn holds(records: &[Record], block: B256) -> bool {
+    let newest = records.iter().rev().find_map(|record| match record {
+        Record::Raft(record) => Some(record.accepted()),
+        _ => None,
+    });
+    newest.flatten().is_some_and(|(_, hash)| hash == block)
 }
 
 impl World {
@@ -63,9 +74,10 @@ impl World {
         let database = database.map_err(|error| text(&error))?;
         database.initialise(&self.genesis, self.json.as_bytes()).map_err(|error| text(&error))?;
         let spec = Arc::new(self.genesis.spec.clone());
+        let loses_logs = self.scenario.sabotage == Some(Sabotage::LostLogs) && node == 0;
+        let execution = execution(self.scenario.profile, loses_logs, &spec);
         let ledger =
-            Ledger::open(&database, Arc::clone(&spec), execution(self.scenario.profile, &spec))
-                .map_err(|error| text(&error))?;
+            Ledger::open(&database, Arc::clone(&spec), execution).map_err(|error| text(&error))?;
         let log = database.consensus_log().map_err(|error| text(&error))?;
         let name = environment(self.genesis.header.hash());
         let records = log.recover().map_err(|error| text(&error))?;
@@ -97,6 +109,10 @@ impl World {
         if self.nodes[node].process.is_some() {
             return;
         }
+        if self.time < self.nodes[node].down_until {
+            let delay = self.nodes[node].down_until - self.time;
+            return self.at(delay, Event::Start { node });
+        }
         let (process, records) = match self.open(node) {
             Ok(opened) => opened,
             // A full disk; anything else is a database that does not open after a crash.
@@ -108,11 +124,15 @@ impl World {
         };
         let head = process.position.head.number;
         let forks = self.scenario.engine == crate::Engine::Clique || self.scenario.switch.is_some();
-        let before = self.nodes[node].durable_head;
+        let (before, hash) = self.nodes[node].last_head;
         if head < before && !forks && !self.nodes[node].wiped {
-            let what = format!("node {node} opens at {head}, it had committed {before}");
-            return self.fail("O1", what);
+            if head + 1 != before || !holds(&records, hash) {
+                let what = format!("node {node} opens at {head}, it had committed {before}");
+                return self.fail("O1", what);
+            }
+            self.coverage.saw("head came back out of the log");
         }
+        self.checker.begins_again(node, head);
         self.check_store(node);
         let ancestors = match process.ledger.ancestors() {
             Ok(ancestors) => ancestors,
@@ -126,6 +146,7 @@ impl World {
         state.wake = None;
         let wiped = std::mem::take(&mut state.wiped);
         state.process = Some(process);
+        self.check_served(node);
         self.follow_nonce(node);
         let records = match self.scenario.sabotage {
             Some(Sabotage::NoPersistence) => Vec::new(),
@@ -151,16 +172,20 @@ impl World {
     /// The process dies. Of what was not synced, a part survives.
     pub(super) fn crash(&mut self, node: usize) {
         let Some(process) = self.nodes[node].process.take() else { return };
-        let head = process.ledger.head().header.number;
-        drop(process);
+        let head = process.ledger.head();
         let state = &mut self.nodes[node];
-        state.durable_head = head;
+        state.last_head = (head.header.number, head.header.hash());
+        drop(process);
         state.connected.clear();
+        state.writing = None;
         let kept = self.random.index(state.disk.unsynced() + 1);
         let state = &mut self.nodes[node];
         state.disk.lose_power(kept);
         if self.scenario.sabotage == Some(Sabotage::StaleLog) {
-            state.disk.forget_log(1);
+            state.disk.forget(Column::ConsensusLog, 1);
+        }
+        if self.scenario.sabotage == Some(Sabotage::TornBlock) {
+            state.disk.forget(Column::Receipts, 3);
         }
         for peer in 0..self.nodes.len() {
             if self.nodes[peer].connected.contains(&node) {
@@ -175,7 +200,7 @@ impl World {
         self.crash(node);
         let state = &mut self.nodes[node];
         state.disk.wipe();
-        state.durable_head = 0;
+        state.last_head = Default::default();
         state.wiped = true;
         self.checker.forgets(state.key.address());
         self.coverage.saw("wiped disk");

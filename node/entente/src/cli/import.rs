@@ -1,11 +1,13 @@
 //! `entente import`: takes in the blocks of a file that geth, GoQuorum, Besu or Entente exported.
 //! Every rule is checked, seals included; decoding and sender recovery run ahead of execution.
 
-use super::{genesis::read_genesis, init::database_folder};
-use crate::{clock::Clock, decode, genesis_change, wiring::executor};
+use super::{genesis::read_genesis, import_payloads::PayloadArgs, init::database_folder};
+use crate::{
+    clock::Clock, decode, genesis_change, private_node::PrivateNode, wiring::private_executor,
+};
 use alloy_primitives::B256;
 use anyhow::{Context, bail};
-use entente_chain::{ChainSpec, RecoveredBlock, limits::BLOCK_BYTES_MAX};
+use entente_chain::{ChainSpec, EnvironmentId, NodeId, RecoveredBlock, limits::BLOCK_BYTES_MAX};
 use entente_evm::Senders;
 use entente_ledger::Ledger;
 use entente_storage::{Database, StorageOptions};
@@ -31,6 +33,8 @@ pub(super) struct ImportArgs {
     /// Data folder, created when missing
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    #[command(flatten)]
+    private: PayloadArgs,
     /// File of concatenated RLP blocks
     file: PathBuf,
 }
@@ -48,8 +52,11 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
     genesis_change::accept(&database, &genesis, &json)?;
     let genesis_hash = genesis.header.hash();
     let spec = Arc::new(genesis.spec);
-    let execution = Arc::new(executor(&spec));
-    let mut chain = Ledger::open(&database, Arc::clone(&spec), execution)?;
+    let private = open_private(args, &database, EnvironmentId(genesis_hash))?;
+    let states = private.as_ref().map(|private| Arc::clone(&private.execution));
+    let execution = Arc::new(private_executor(&spec, states));
+    let kept = private.map(|private| private.states);
+    let mut chain = Ledger::open_with(&database, Arc::clone(&spec), execution, kept)?;
     let (sender, blocks) = mpsc::sync_channel(BLOCKS_AHEAD);
     let outcome = std::thread::scope(|scope| {
         let reading = scope.spawn(|| read_blocks(&args.file, &spec, sender));
@@ -70,6 +77,21 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
     })?;
     println!("imported {count} blocks, head {} {}", head.header.number, head.header.hash());
     Ok(())
+}
+
+/// The private side of the party whose payloads are taken over.
+fn open_private(
+    args: &ImportArgs,
+    database: &Database,
+    environment: EnvironmentId,
+) -> anyhow::Result<Option<PrivateNode>> {
+    let Some(settings) = args.private.settings(&args.data)? else { return Ok(None) };
+    // Nobody is asked for payloads here: the file has all that the party had.
+    let place = (environment, NodeId([0; 32]));
+    let private = PrivateNode::open(database, place, &settings, None)?;
+    let taken = args.private.take(&private.privacy)?;
+    println!("took over {taken} private payloads");
+    Ok(Some(private))
 }
 
 fn import(

@@ -34,6 +34,9 @@ pub(super) struct NetworkArgs {
         conflicts_with_all = ["engine", "validators", "block_period", "chain_id", "gas_limit"]
     )]
     genesis: Option<PathBuf>,
+    /// Private transactions: a key for payloads and an account to send from for each node
+    #[arg(long)]
+    private: bool,
 }
 
 /// Verbs of `entente testnet`.
@@ -68,6 +71,7 @@ impl NetworkArgs {
             chain_id: self.chain_id,
             gas_limit: self.gas_limit,
             template: None,
+            private: self.private,
         };
         match self.genesis {
             Some(file) => Ok(entente_testnet::options_after(options, &file)?),

@@ -12,6 +12,7 @@ mod clients;
 mod engines;
 mod faults;
 mod goquorum;
+mod goquorum_private;
 mod hostile;
 mod http;
 mod kills;

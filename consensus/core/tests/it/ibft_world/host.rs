@@ -156,7 +156,10 @@ impl World {
             Action::Adopt(block) => self.commit(node, block),
             Action::Report(evidence) => self.reports.push(evidence.what),
             Action::Penalize { reason, .. } => self.penalties.push(reason),
-            Action::Fetch { .. } | Action::Import { .. } | Action::Reorganize { .. } => {
+            Action::AdoptLogged(_)
+            | Action::Fetch { .. }
+            | Action::Import { .. }
+            | Action::Reorganize { .. } => {
                 panic!("IBFT neither syncs nor reorganises")
             }
         }

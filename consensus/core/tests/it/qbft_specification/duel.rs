@@ -238,9 +238,10 @@ impl Duel<'_> {
                 self.state.decide(&self.cast.read_block(&block), &self.cast.seals(&block))
             }
             Action::Relay { .. } | Action::Report(_) | Action::Penalize { .. } => Ok(()),
-            Action::Fetch { .. } | Action::Import { .. } | Action::Reorganize { .. } => {
-                Err(format!("{action:?}"))
-            }
+            Action::AdoptLogged(_)
+            | Action::Fetch { .. }
+            | Action::Import { .. }
+            | Action::Reorganize { .. } => Err(format!("{action:?}")),
         }
     }
 

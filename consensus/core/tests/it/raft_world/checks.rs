@@ -19,6 +19,8 @@ pub(crate) struct Seen {
     pub(crate) handed_over: u64,
     /// A step was cut off after its records were written.
     pub(crate) cut_off: u64,
+    /// A leader's word was out when it crashed, and its record was not written.
+    pub(crate) unwritten: u64,
     /// The highest term that anybody sought votes for.
     pub(crate) highest_term: u64,
 }
@@ -31,6 +33,7 @@ impl Seen {
         self.changed_apart += other.changed_apart;
         self.handed_over += other.handed_over;
         self.cut_off += other.cut_off;
+        self.unwritten += other.unwritten;
         self.highest_term = self.highest_term.max(other.highest_term);
     }
 }
@@ -68,7 +71,7 @@ impl Checks {
                 if let Some(block) = block {
                     let (height, hash) = (block.header.number, block.hash());
                     assert!(height > commit.number || hash == commit.hash, "an old block again");
-                    self.proposal(height, term, hash, author, seen);
+                    self.proposal(height, term, hash, seen);
                 }
             }
             Body::Appended { head, accepted, .. } => {
@@ -115,19 +118,23 @@ impl Checks {
         assert_eq!(first, candidate, "S6: {voter} voted twice in term {term}");
     }
 
-    fn proposal(
-        &mut self,
-        height: BlockNumber,
-        term: u64,
-        hash: B256,
-        leader: Address,
-        seen: &mut Seen,
-    ) {
+    /// What a node accepted is on its disk. A leader's word does not tell: it is out before that.
+    pub(super) fn persisted(&mut self, author: Address, records: &[Record]) {
+        for record in records {
+            let Record::Raft(record) = record else { panic!("a Raft engine writes Raft") };
+            if let (Some(height), Some((term, hash))) =
+                (record.accepted_height(), record.accepted())
+            {
+                self.accept(author, height, term, hash);
+            }
+        }
+    }
+
+    fn proposal(&mut self, height: BlockNumber, term: u64, hash: B256, seen: &mut Seen) {
         let first = *self.proposed.entry((height, term)).or_insert(hash);
         assert_eq!(first, hash, "R2: two blocks at height {height} in term {term}");
         let built = *self.first_term.entry((height, hash)).or_insert(term);
         seen.proposed_again += u64::from(built < term);
-        self.accept(leader, height, term, hash);
     }
 
     fn accept(&mut self, member: Address, height: BlockNumber, term: u64, hash: B256) {

@@ -113,7 +113,7 @@ impl World {
 
     /// One step of one node, with a crash between records and actions now and then.
     pub(super) fn input(&mut self, node: usize, input: Input) {
-        let now = self.clock(node);
+        let (now, own) = (self.clock(node), self.address(node));
         let state = &mut self.nodes[node];
         let Some(engine) = &mut state.engine else { return };
         let mut step = Step::default();
@@ -121,15 +121,20 @@ impl World {
         let deadline = engine.next_deadline().map(|at| at.max(now.elapsed) + state.booted);
         let cut_off = !step.is_empty() && self.random.percent(self.faults.cut_off);
         let mut actions = Vec::new();
-        let log = &mut state.log;
+        let (log, checks) = (&mut state.log, &mut self.checks);
+        let unwritten = cut_off && self.random.percent(30);
         let written = step.perform(
             |records| {
+                if unwritten {
+                    return Err(());
+                }
                 log.extend(records.iter().map(Record::encode));
-                Ok::<(), Infallible>(())
+                checks.persisted(own, records);
+                Ok(())
             },
             |action| actions.push(action),
         );
-        assert!(written.is_ok(), "the disk always works");
+        self.seen.unwritten += u64::from(written.is_err() && !actions.is_empty());
         if state.wiped && !state.log.is_empty() {
             state.wiped = false;
             self.seen.recovered += 1;
@@ -180,7 +185,7 @@ impl World {
                 let delay = 1 + self.random.below(20);
                 self.later(node, delay, Input::Executed { block: block.hash(), verdict });
             }
-            Action::Adopt(block) => {
+            Action::Adopt(block) | Action::AdoptLogged(block) => {
                 let position = self.position(node);
                 let next = block.header.number == position.head.number + 1;
                 assert!(!next || block.header.parent_hash == position.head.hash(), "R2: a fork");

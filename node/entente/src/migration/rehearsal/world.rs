@@ -238,7 +238,7 @@ impl World {
                 }
                 self.answer(index, Input::Executed { block: block.hash(), verdict });
             }
-            Action::Adopt(block) => self.adopt(index, block)?,
+            Action::Adopt(block) | Action::AdoptLogged(block) => self.adopt(index, block)?,
             Action::Import { request, blocks } => self.import(index, request, blocks)?,
             Action::Reorganize { request, ancestor, blocks } => {
                 self.reorganize(index, request, ancestor, blocks)?;
