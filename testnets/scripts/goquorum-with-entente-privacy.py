@@ -16,7 +16,7 @@ NODES = 3
 # Nobody's money: the key stands here.
 SENDER = Account.from_key(hashlib.sha256(b'sender').digest())
 # Returns slot 0; a call with 32 bytes stores them there. The constructor stores 42.
-RUNTIME = '361560105760003560005500' + '00000000' + '5b60005460005260206000f3'
+RUNTIME = '3615600c57' + '60003560005500' + '5b60005460005260206000f3'
 INIT = '602a600055' + '60%02x' % (len(RUNTIME) // 2) + '80' + '60%02x' % (5 + 11) + '6000396000f3' + RUNTIME
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -197,10 +197,11 @@ def run():
         expect('is it the sender', [manager(node, path + '/isSender')[1] for node in (a, b)], ['true', 'false'])
         if flag:
             try:
-                send(c, [parties[a]], to=contract, data=word(1), **privacy)
-                raise SystemExit('C, no party, sent to the contract')
+                _, receipts = send(c, [parties[a]], to=contract, data=word(1), **privacy)
+                print('C, no party, has sent to it, status at A:', receipts[a]['status'], flush=True)
             except RuntimeError as error:
-                print('C is refused:', error, flush=True)
+                print('C, no party, is refused:', error, flush=True)
+            expect('and nothing has changed', [value(node, contract) for node in (a, b)], [word(7 + flag)] * 2)
     print('\nthe manager of B is stopped', flush=True)
     stop(f'node{b}'); stop(f'manager{b}')
     try:
