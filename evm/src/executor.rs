@@ -10,11 +10,11 @@ use crate::{
     private::{PrivateExecuted, PrivateRun},
     system,
 };
-use alloy_consensus::Header;
+use alloy_consensus::{Header, Transaction as _};
 use alloy_primitives::{Address, B256, Bloom};
 use entente_chain::{
     ChainSpec, Receipt, RecoveredBlock, RecoveredTransaction, SealedHeader, StateChanges,
-    StateReader, private::PrivateStates,
+    StateReader, private::PrivateStates, transaction::has_private_signature,
 };
 use std::{fmt, sync::Arc};
 
@@ -97,6 +97,28 @@ impl Executor {
         let mut run = BlockRun::new(facts, header, author, state, private);
         system::begin(&mut run, header)?;
         Ok(run)
+    }
+
+    /// Whether every private payload of a block that this node may be a party to can be read.
+    ///
+    /// # Errors
+    /// [`BlockError::PayloadUnavailable`].
+    pub fn check_payloads(&self, block: &RecoveredBlock) -> Result<(), BlockError> {
+        let header = block.header.header();
+        let facts = BlockFacts::new(&self.spec, header);
+        let Some(states) = self.privacy.as_ref().filter(|_| facts.private_transactions) else {
+            return Ok(());
+        };
+        let parent = header.number.saturating_sub(1);
+        let private = PrivateRun::new(Arc::clone(states), &self.codes, parent);
+        for transaction in block.transactions() {
+            if facts.is_marker(transaction) {
+                private.check_marker(transaction)?;
+            } else if has_private_signature(transaction.envelope()) {
+                private.payload(transaction.input())?;
+            }
+        }
+        Ok(())
     }
 
     /// Executes a block on its parent's state and checks everything that its header says of it

@@ -98,6 +98,20 @@ pub trait PrivateBackend: Send + Sync + 'static {
     /// # Errors
     /// When it is not for this node, in words.
     fn decrypt(&self, encrypted: &Value) -> Result<PrivatePayload, Rejected>;
+    /// Makes a key of a private state while the node runs, and tells the other nodes.
+    fn new_key(&self, id: PrivateStateId) -> BoxFuture<Result<RecipientKey, Rejected>>;
+    /// Erases a payload here for good; false: it was not here.
+    ///
+    /// # Errors
+    /// When the disk fails, in words.
+    fn erase(&self, hash: PayloadHash) -> Result<bool, Rejected>;
+    /// Decides that this node is no party to a payload that others have not answered for.
+    fn give_up(&self, hash: PayloadHash);
+    /// Forgets the keys of a node that is gone for good; false: it had none.
+    ///
+    /// # Errors
+    /// When the text names no node or the disk fails, in words.
+    fn forget_node(&self, node: &str) -> Result<bool, Rejected>;
     /// How the private states of the parties agree, for `privacy_status`.
     ///
     /// # Errors

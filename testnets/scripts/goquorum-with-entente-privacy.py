@@ -13,6 +13,8 @@ from eth_account import Account
 from eth_keys import keys
 
 NODES = 3
+# Not Berlin: with it GoQuorum 24.4.1 crashes when it simulates a private transaction (no access list).
+FORKS = ('homestead', 'eip150', 'eip155', 'eip158', 'byzantium', 'constantinople', 'petersburg', 'istanbul')
 # Nobody's money: the key stands here.
 SENDER = Account.from_key(hashlib.sha256(b'sender').digest())
 # Returns slot 0; a call with 32 bytes stores them there. The constructor stores 42.
@@ -126,7 +128,7 @@ def start_nodes():
     secrets = [hashlib.sha256(b'node%d' % node).digest() for node in range(NODES)]
     public = [keys.PrivateKey(secret).public_key for secret in secrets]
     config = dict(chainId=1337, isQuorum=True, privacyEnhancementsBlock=0, txnSizeLimit=64, maxCodeSizeConfig=[dict(block=0, size=64)])
-    config.update({f'{fork}Block': 0 for fork in ('homestead', 'eip150', 'eip155', 'eip158', 'byzantium', 'constantinople', 'petersburg', 'istanbul', 'berlin')})
+    config.update({f'{fork}Block': 0 for fork in FORKS})
     zero = '0x' + '00' * 32
     genesis = dict(config=config, nonce='0x0', timestamp='0x0', extraData=zero, gasLimit='0xbebc200', difficulty='0x0', mixHash=zero,
                    coinbase='0x' + '00' * 20, number='0x0', gasUsed='0x0', parentHash=zero, alloc={SENDER.address: dict(balance='0xde0b6b3a7640000')})

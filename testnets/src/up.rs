@@ -76,7 +76,7 @@ async fn run(
     stops: &mut Stops,
     log: &mut MergedLog<'_>,
 ) -> Result<(), TestnetError> {
-    let mut ready = Box::pin(readiness::wait(layout, manifest.options.block_period));
+    let mut ready = Box::pin(readiness::wait(layout, &manifest.options));
     let mut is_ready = false;
     loop {
         tokio::select! {

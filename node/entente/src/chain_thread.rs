@@ -259,6 +259,10 @@ fn reorganize(
     };
     let Reorganization { reverted, committed, refused } = outcome;
     if let Some((number, error)) = refused {
+        if let Some(cause) = error.missing_payload() {
+            ports.stall.waits(number, &cause);
+            ports.stall.pause();
+        }
         tracing::warn!(number, %error, "block of a branch refused, the old branch is back");
         let verdict = match error.is_invalid_block() {
             true => Verdict::Invalid(error.to_string()),
@@ -266,6 +270,7 @@ fn reorganize(
         };
         return Ok(Err((number, verdict)));
     }
+    ports.stall.resumed();
     let depth = reverted.len();
     tracing::warn!(ancestor, depth, "the chain changed to a better branch");
     metrics::counter!("entente_reorganisations_total").increment(1);

@@ -12,6 +12,7 @@ mod genesis;
 mod import;
 mod import_payloads;
 mod init;
+mod key;
 mod migrate;
 mod node_settings;
 mod privacy;
@@ -46,6 +47,9 @@ enum Command {
     /// Keys in encrypted keystore files
     #[command(subcommand)]
     Account(account::AccountCommand),
+    /// Keys for private transactions
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Genesis files
     #[command(subcommand)]
     Genesis(genesis::GenesisCommand),
@@ -77,6 +81,7 @@ pub fn run() -> ExitCode {
         Command::Init(args) => init::run(&args),
         Command::Testnet(command) => testnet::run(command),
         Command::Account(command) => account::run(command),
+        Command::Key(command) => key::run(command),
         Command::Genesis(command) => genesis::run(command),
         Command::Config(command) => config::run(command),
         Command::Db(command) => db::run(&command),

@@ -17,7 +17,7 @@ mod socket;
 use crate::{
     clock::Clock,
     private_node::{
-        self, ExchangePorts, PayloadStall, PrivateDesk, PrivateInput, PrivateInputs,
+        self, ExchangePorts, KeyMaker, PayloadStall, PrivateDesk, PrivateInput, PrivateInputs,
         PrivateSettings,
     },
     settings::NetworkSettings,
@@ -96,7 +96,7 @@ impl PrivacyService {
         let environment = environment_of(&settings.environment);
         claim_folder(&settings.data_dir, &settings.environment)?;
         let node = settings.network.key.node_id();
-        let (privacy, database) = open_privacy(&settings, (environment, node))?;
+        let (privacy, database, keys) = open_privacy(&settings, (environment, node))?;
         let residents = residents(&privacy, &settings.private)?;
         let config = settings.network.config(environment, CHAIN_ID, None);
         let (network, events) = entente_p2p::start(config)?;
@@ -108,7 +108,7 @@ impl PrivacyService {
             network.clone(),
             Arc::default(),
             Arc::clone(&stall),
-            Clock::start(),
+            (Clock::start(), keys),
         ));
         let ports = ExchangePorts {
             desk: Arc::clone(&desk),
@@ -180,7 +180,7 @@ fn claim_folder(folder: &Path, environment: &str) -> anyhow::Result<()> {
 fn open_privacy(
     settings: &PrivacyServiceSettings,
     place: (EnvironmentId, NodeId),
-) -> anyhow::Result<(Privacy, Database)> {
+) -> anyhow::Result<(Privacy, Database, KeyMaker)> {
     let private = &settings.private;
     let database = Database::open(&settings.data_dir.join("payloads"), &StorageOptions::default())?;
     let randomness = Arc::new(Randomness::from_os()?);
@@ -197,9 +197,11 @@ fn open_privacy(
         delivery_timeout: DELIVERY_TIMEOUT,
         ..PrivacySettings::default()
     };
-    let privacy = Privacy::open(records, parties, place, randomness, &privacy_settings)
-        .context("privacy.default_key")?;
-    Ok((privacy, database))
+    let privacy =
+        Privacy::open(records, parties, place, Arc::clone(&randomness), &privacy_settings)
+            .context("privacy.default_key")?;
+    let keys = KeyMaker { store, password: private.password.clone(), randomness };
+    Ok((privacy, database, keys))
 }
 
 fn residents(privacy: &Privacy, settings: &PrivateSettings) -> anyhow::Result<Residents> {

@@ -6,7 +6,7 @@ mod exchange;
 mod stall;
 
 pub(crate) use agreement::{AgreementPort, AgreementWorker};
-pub(crate) use desk::{DeskHandle, NotSent, PrivateDesk};
+pub(crate) use desk::{DeskHandle, KeyMaker, NotSent, PrivateDesk};
 pub(crate) use exchange::{ExchangePorts, PrivateInput, PrivateInputs, start};
 pub(crate) use stall::PayloadStall;
 
@@ -56,6 +56,8 @@ pub(crate) struct PrivateNode {
     pub(crate) privacy: Arc<Privacy>,
     /// Which key belongs to which private state.
     pub(crate) residents: Arc<Residents>,
+    /// Makes keys while the node runs.
+    pub(crate) keys: KeyMaker,
     /// Private states on disk.
     pub(crate) states: PrivateStates,
     /// The same, as execution asks for them.
@@ -114,6 +116,8 @@ impl PrivateNode {
         let payloads = Arc::clone(&privacy) as _;
         let execution =
             PrivateLedger::new(payloads, Arc::clone(&residents), states.clone(), database.states());
-        Ok(Self { privacy, residents, states, execution: Arc::new(execution) })
+        let password = settings.password.clone();
+        let keys = KeyMaker { store, password, randomness };
+        Ok(Self { privacy, residents, states, keys, execution: Arc::new(execution) })
     }
 }

@@ -9,6 +9,10 @@
 //! chain thread --heads--> pool, consensus, network, subscribers            network (votes)
 //! ```
 
+mod private;
+
+pub(crate) use private::private_executor;
+
 use crate::{
     backend::NodeBackend,
     chain_thread::{self, ChainCommand, ChainPorts},
@@ -19,11 +23,8 @@ use crate::{
     network_ports::NetworkPorts,
     pool_handle::{PoolCommand, PoolHandle},
     pool_thread::{self, PoolPorts},
-    private_node::{
-        self, AgreementPort, AgreementWorker, DeskHandle, ExchangePorts, PayloadStall, PrivateDesk,
-        PrivateInputs, PrivateNode,
-    },
-    settings::{NetworkSettings, NodeSettings},
+    private_node::{DeskHandle, PayloadStall, PrivateInputs},
+    settings::NodeSettings,
     stop::{self, Stop},
 };
 use alloy_primitives::Address;
@@ -31,7 +32,6 @@ use crossbeam_channel::{Receiver, Sender};
 use entente_chain::{
     ChainSpec, EnvironmentId,
     limits::{CHAIN_COMMANDS, CONSENSUS_INPUTS},
-    private::PrivateStates,
     signer::SealSigner,
 };
 use entente_consensus::{
@@ -47,6 +47,7 @@ use entente_pool::Pool;
 use entente_rpc::{Context as RpcContext, Events, LocalAccounts, PrivateAccess, RpcServer};
 use entente_storage::Database;
 use metrics_exporter_prometheus::PrometheusHandle;
+use private::PrivateParts;
 use std::{
     hash::{BuildHasher, RandomState},
     net::SocketAddr,
@@ -92,13 +93,6 @@ struct Shared {
     /// The private side, if this node has one.
     private: Option<PrivateParts>,
     stall: Arc<PayloadStall>,
-}
-
-/// The private side and those who ask it.
-struct PrivateParts {
-    node: PrivateNode,
-    desk: Arc<PrivateDesk>,
-    agreement: AgreementPort,
 }
 
 /// What moves into the threads: each has one owner.
@@ -219,17 +213,6 @@ pub(crate) fn executor(spec: &Arc<ChainSpec>) -> Executor {
     Executor::with_author(Arc::clone(spec), Arc::new(move |header| rules.author(header).ok()))
 }
 
-/// The same for a node with private states.
-pub(crate) fn private_executor(
-    spec: &Arc<ChainSpec>,
-    states: Option<Arc<dyn PrivateStates>>,
-) -> Executor {
-    match states {
-        Some(states) => executor(spec).with_private_states(states),
-        None => executor(spec),
-    }
-}
-
 /// Opens (or initialises) the database of a node. A genesis file that was changed is accepted when
 /// nothing changes at or below the head.
 fn open_database(settings: &NodeSettings) -> anyhow::Result<Database> {
@@ -318,47 +301,6 @@ impl Shared {
             }),
             events: self.events.clone(),
         }
-    }
-
-    /// Starts the private side, if there is one.
-    fn start_private(
-        &mut self,
-        node: Option<PrivateNode>,
-        place: &NetworkSettings,
-        queues: &mut Queues,
-        stop: &Stop,
-    ) -> anyhow::Result<(Option<PrivateInputs>, Vec<JoinHandle<()>>)> {
-        let Some(mut frames) = queues.payloads.take() else { return Ok((None, Vec::new())) };
-        let Some(node) = node else {
-            tokio::spawn(async move { while frames.recv().await.is_some() {} });
-            return Ok((None, Vec::new()));
-        };
-        let desk = Arc::new(PrivateDesk::new(
-            (Arc::clone(&node.privacy), Arc::clone(&node.residents)),
-            self.network.clone(),
-            Arc::default(),
-            Arc::clone(&self.stall),
-            self.clock,
-        ));
-        let ports = ExchangePorts {
-            desk: Arc::clone(&desk),
-            reader: self.database.reader(),
-            peers: place.peers.iter().map(|peer| peer.node).collect(),
-        };
-        let (inputs, mut threads) = private_node::start(ports, frames, &stop.handle())?;
-        let (agreement, blocks) = AgreementPort::bounded();
-        let worker = AgreementWorker {
-            desk: Arc::clone(&desk),
-            states: node.states.clone(),
-            environment: self.environment,
-            key: place.key.clone(),
-        };
-        threads.push(stop::spawn("agreement", stop.handle(), move || {
-            worker.run(&blocks);
-            Ok(())
-        })?);
-        self.private = Some(PrivateParts { node, desk, agreement });
-        Ok((Some(inputs), threads))
     }
 
     /// Starts the threads; from here on the node works.

@@ -29,6 +29,14 @@ pub trait Execution: Send + Sync {
         source: &mut dyn TransactionSource,
     ) -> Result<Draft, BlockError>;
 
+    /// As [`Executor::check_payloads`].
+    ///
+    /// # Errors
+    /// A private payload of the block cannot be read now.
+    fn check_payloads(&self, _: &RecoveredBlock) -> Result<(), BlockError> {
+        Ok(())
+    }
+
     /// What a validator contract answers on the state after a block.
     ///
     /// # Errors
@@ -58,6 +66,10 @@ impl Execution for Executor {
         source: &mut dyn TransactionSource,
     ) -> Result<Draft, BlockError> {
         Self::build(self, request, state, source)
+    }
+
+    fn check_payloads(&self, block: &RecoveredBlock) -> Result<(), BlockError> {
+        Self::check_payloads(self, block)
     }
 
     fn validators(

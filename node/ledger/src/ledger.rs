@@ -49,7 +49,7 @@ type Write = fn(&mut ChainWriter, BlockCommit) -> Result<Arc<Head>, StoreError>;
 pub struct Ledger {
     pub(crate) spec: Arc<ChainSpec>,
     pub(crate) rules: HeaderRules,
-    execution: Arc<dyn Execution>,
+    pub(crate) execution: Arc<dyn Execution>,
     pub(crate) reader: ChainReader,
     states: StateStore,
     private: Option<PrivateStates>,

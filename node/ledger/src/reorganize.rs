@@ -23,7 +23,8 @@ pub struct RevertedBlock {
 /// What became of a change of branches.
 #[derive(Debug)]
 pub struct Reorganization {
-    /// Blocks that were left, newest first; none when a header of the branch was refused.
+    /// Blocks that were left, newest first; none when a header of the branch was refused or a private
+    /// payload of it cannot be read now.
     pub reverted: Vec<RevertedBlock>,
     /// Blocks that are canonical now, ascending; when the branch was refused, the old ones.
     pub committed: Vec<CommittedBlock>,
@@ -48,6 +49,13 @@ impl Ledger {
         if let Some(refused) = self.refused_header(parent, &branch, unix_seconds)? {
             let (reverted, committed) = (Vec::new(), Vec::new());
             return Ok(Reorganization { reverted, committed, refused: Some(refused) });
+        }
+        // Nothing is taken back for a branch that could not be executed to its end now.
+        for block in &branch {
+            if let Err(error) = self.execution.check_payloads(block) {
+                let refused = Some((block.header.number, error.into()));
+                return Ok(Reorganization { reverted: Vec::new(), committed: Vec::new(), refused });
+            }
         }
         let head = self.head().header.number;
         let mut receipts = Vec::new();

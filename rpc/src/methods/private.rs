@@ -41,6 +41,24 @@ pub(super) const METHODS: &[Method] = &[
         service.answer(&PRIVACY_MARKER_ADDRESS)
     }),
     heavy("eth_storageRoot", 2, storage_root),
+    waits("privacy_newKey", 0, |service, params| {
+        Box::pin(async move {
+            let key = service.private()?.backend.new_key(params.private_state).await;
+            service.answer(&key.map_err(refused)?.to_string())
+        })
+    }),
+    heavy("privacy_erasePayload", 1, |service, params| {
+        let erased = service.private()?.backend.erase(hash_parameter(params)?);
+        service.answer(&erased.map_err(refused)?)
+    }),
+    heavy("privacy_assumeNoParty", 1, |service, params| {
+        service.private()?.backend.give_up(hash_parameter(params)?);
+        service.answer(&true)
+    }),
+    heavy("privacy_forgetNode", 1, |service, params| {
+        let forgotten = service.private()?.backend.forget_node(&params.text(0)?);
+        service.answer(&forgotten.map_err(refused)?)
+    }),
     heavy("privacy_status", 0, |service, params| {
         let status = service.private()?.backend.status(&params.private_state);
         service.answer(&status.map_err(refused)?)

@@ -225,3 +225,40 @@ const fn keys(fork: Fork) -> &'static [&'static str] {
         Fork::Osaka => &["osakaTime"],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::genesis::Genesis;
+
+    #[test]
+    fn a_built_genesis_with_private_transactions_is_read_back_for_every_engine() {
+        for engine in [EngineKind::Qbft, EngineKind::Istanbul, EngineKind::Raft, EngineKind::Clique]
+        {
+            let validators: Vec<_> = (1..=4).map(Address::repeat_byte).collect();
+            for period in [0, 500, 2000] {
+                let builder = GenesisBuilder {
+                    engine,
+                    block_period_ms: period,
+                    private_transactions: true,
+                    ..GenesisBuilder::new(7, validators.clone())
+                };
+                let genesis = Genesis::parse(builder.to_json().as_bytes()).expect("valid");
+                let rules = genesis.spec.rules_at(0);
+                assert!(
+                    genesis.spec.is_quorum && !genesis.spec.nanosecond_timestamps,
+                    "{engine:?}"
+                );
+                assert!(rules.privacy_enhancements && rules.privacy_marker, "{engine:?}");
+                assert!(rules.gas_price_enabled, "{engine:?}");
+                assert_eq!(rules.transaction_size_limit, 128 * 1024);
+                assert_eq!((rules.engine, rules.block_period_ms), (engine, period));
+                assert_eq!(genesis.validators, validators);
+                assert_eq!(genesis.spec.base_fee, BaseFeeMode::Zero);
+            }
+        }
+        let builder =
+            GenesisBuilder { private_transactions: true, ..GenesisBuilder::new(1, Vec::new()) };
+        assert!(Genesis::parse(builder.to_json().as_bytes()).is_err(), "v of 37 and 38");
+    }
+}

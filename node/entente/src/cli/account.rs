@@ -74,7 +74,8 @@ fn store(args: &KeystoreArgs, secret: &Zeroizing<[u8; 32]>) -> anyhow::Result<()
     Ok(())
 }
 
-fn new_password(file: Option<&Path>) -> anyhow::Result<Zeroizing<String>> {
+/// The password of a file, or one asked for twice.
+pub(super) fn new_password(file: Option<&Path>) -> anyhow::Result<Zeroizing<String>> {
     if let Some(file) = file {
         return secret_file::read_password(file);
     }

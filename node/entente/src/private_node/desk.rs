@@ -3,11 +3,13 @@
 use super::{agreement::Agreements, stall::PayloadStall};
 use crate::clock::Clock;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use entente_chain::NodeId;
 use entente_chain::private::{PayloadHash, PrivatePayload, PrivateStateId, RecipientKey};
 use entente_ledger::Residents;
 use entente_p2p::{Channel, NetworkHandle};
 use entente_privacy::{
-    Action, DeliveryError, Privacy, PrivacyError, RequestId, SendReceipt, SendRequest,
+    Action, DeliveryError, KeyStore, Privacy, PrivacyError, Randomness, RequestId, SendReceipt,
+    SendRequest,
 };
 use entente_rpc::{BoxFuture, Distribution, PrivateBackend, Rejected, StoredPayload};
 use serde_json::{Value, json};
@@ -45,6 +47,14 @@ impl From<NotSent> for Rejected {
     }
 }
 
+/// Makes keys while the node runs.
+#[derive(Clone)]
+pub(crate) struct KeyMaker {
+    pub(crate) store: KeyStore,
+    pub(crate) password: Zeroizing<String>,
+    pub(crate) randomness: Arc<Randomness>,
+}
+
 /// The private side as others of this process ask it.
 pub(crate) struct PrivateDesk {
     pub(crate) privacy: Arc<Privacy>,
@@ -53,6 +63,7 @@ pub(crate) struct PrivateDesk {
     pub(crate) agreements: Arc<Agreements>,
     pub(crate) stall: Arc<PayloadStall>,
     pub(crate) clock: Clock,
+    keys: KeyMaker,
     results: Mutex<Results>,
 }
 
@@ -69,10 +80,10 @@ impl PrivateDesk {
         network: NetworkHandle,
         agreements: Arc<Agreements>,
         stall: Arc<PayloadStall>,
-        clock: Clock,
+        (clock, keys): (Clock, KeyMaker),
     ) -> Self {
         let results = Mutex::default();
-        Self { privacy, residents, network, agreements, stall, clock, results }
+        Self { privacy, residents, network, agreements, stall, clock, keys, results }
     }
 
     /// Milliseconds of the monotonic clock.
@@ -220,6 +231,46 @@ impl PrivateBackend for DeskHandle {
             .decode(cipher)
             .map_err(|cause| Rejected(format!("cipherText: not base64: {cause}")))?;
         self.0.privacy.open_encoded(&cipher).map_err(|error| rejected(&error))
+    }
+
+    fn new_key(&self, id: PrivateStateId) -> BoxFuture<Result<RecipientKey, Rejected>> {
+        let desk = Arc::clone(&self.0);
+        Box::pin(async move {
+            if id != PrivateStateId::default_state() {
+                // After a restart the configuration decides whose a key is.
+                return Err(Rejected(format!(
+                    "a key of {id} needs a place in privacy.states: make it with `entente key \
+                     privacy new`, name it there and restart"
+                )));
+            }
+            let made = tokio::task::spawn_blocking(move || {
+                let KeyMaker { store, password, randomness } = &desk.keys;
+                let key = store.create(password, randomness);
+                let key = key.map_err(|error| Rejected(error.to_string()))?;
+                let public = key.public();
+                desk.privacy.add_key(key);
+                desk.perform(desk.privacy.announce());
+                tracing::info!(key = %public, "a new key for private transactions");
+                Ok(public)
+            });
+            made.await.map_err(|_| Rejected("the node is shutting down".to_owned()))?
+        })
+    }
+
+    fn erase(&self, hash: PayloadHash) -> Result<bool, Rejected> {
+        let erased = self.0.privacy.delete(hash).map_err(|error| rejected(&error))?;
+        tracing::warn!(%hash, erased, "a private payload was erased for good");
+        Ok(erased)
+    }
+
+    fn give_up(&self, hash: PayloadHash) {
+        tracing::warn!(%hash, "the operator decides that this node is no party to a payload");
+        self.0.privacy.give_up(hash);
+    }
+
+    fn forget_node(&self, node: &str) -> Result<bool, Rejected> {
+        let node = node.parse::<NodeId>().map_err(|cause| Rejected(cause.to_string()))?;
+        self.0.privacy.forget_node(node).map_err(|error| rejected(&error))
     }
 
     fn status(&self, id: &PrivateStateId) -> Result<Value, Rejected> {

@@ -30,28 +30,45 @@ fn installed() -> &'static Path {
 }
 
 fn run(program: &str, script: &str, network: &Network, account: usize) {
-    let folder = installed();
-    let program = match program {
-        "python" => folder.join("venv/bin/python"),
-        other => PathBuf::from(other),
-    };
     let url = format!("127.0.0.1:{}", network.port(1));
     let key = entente_testnet::dev_accounts()[account].private_key.to_string();
     let (http, ws) = (format!("http://{url}"), format!("ws://{url}"));
     // The README's snippet knows its account; it takes the address of the node at most.
     let arguments = if script.starts_with("readme") { vec![ws] } else { vec![http, ws, key] };
+    run_with(program, script, &arguments);
+}
+
+/// What a script prints.
+fn run_with(program: &str, script: &str, arguments: &[String]) -> String {
+    let folder = installed();
+    let program = match program {
+        "python" => folder.join("venv/bin/python"),
+        other => PathBuf::from(other),
+    };
     let output = Command::new(program)
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script))
         .args(arguments)
         .output()
         .expect("the client runs");
-    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     println!("{script}\n{stdout}");
     assert!(
         output.status.success(),
         "{script} failed:\n{stdout}{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    stdout
+}
+
+/// The README's example of a private contract.
+#[test]
+fn ethers_deploys_a_private_contract_that_two_of_four_nodes_read() {
+    let network = Network::private(|_| {});
+    let manifest = network.folder_of(0).with_file_name("testnet.json");
+    let said = run_with("node", "readme_private.mjs", &[manifest.display().to_string()]);
+    let expected = ["nothing", "41", "nothing", "41"];
+    let expected = (0..).zip(expected).map(|(node, value)| format!("node {node} reads {value}"));
+    assert!(said.lines().eq(expected), "{said}");
 }
 
 /// ethers 6, viem 2 and web3.py 8 with their default settings: deploy, call, send, events by

@@ -50,9 +50,14 @@ pub(crate) fn get(port: u16, path: &str) -> std::io::Result<(u16, String)> {
 
 /// POST of a JSON text.
 pub(crate) fn post(port: u16, body: &str) -> std::io::Result<(u16, String)> {
+    post_to(port, "/", "", body)
+}
+
+/// POST of a JSON text to a path; `headers` are lines that end in CRLF.
+fn post_to(port: u16, path: &str, headers: &str, body: &str) -> std::io::Result<(u16, String)> {
     let head = format!(
-        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n{headers}\r\n",
         body.len()
     );
     request(port, [head.as_bytes(), body.as_bytes()].concat().as_slice())
@@ -64,6 +69,27 @@ pub(crate) fn call(port: u16, method: &str, params: Value) -> Result<Value, Stri
     let (_, text) = post(port, &body.to_string()).map_err(|error| error.to_string())?;
     let mut answer: Value =
         serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
+    match answer.get("error") {
+        Some(error) => Err(error.to_string()),
+        None => Ok(answer["result"].take()),
+    }
+}
+
+/// A call of a private state; `Err` is an error object, or the status and what the server said.
+pub(crate) fn call_in(
+    port: u16,
+    (state, token): (&str, Option<&str>),
+    method: &str,
+    params: Value,
+) -> Result<Value, String> {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    let bearer = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
+    let path = format!("/?PSI={state}");
+    let answered = post_to(port, &path, &bearer.unwrap_or_default(), &body.to_string());
+    let (status, text) = answered.map_err(|error| error.to_string())?;
+    let Ok(mut answer) = serde_json::from_str::<Value>(&text) else {
+        return Err(format!("{status}: {text}"));
+    };
     match answer.get("error") {
         Some(error) => Err(error.to_string()),
         None => Ok(answer["result"].take()),

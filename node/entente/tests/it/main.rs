@@ -18,6 +18,8 @@ mod http;
 mod kills;
 mod migrate;
 mod network;
+mod private;
+mod private_keys;
 mod q2t;
 mod tidy;
 mod validator_contract;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::{
     fs::File,
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -61,6 +61,27 @@ impl Network {
         block_period: &str,
         change: impl FnOnce(&mut Value),
     ) -> Self {
+        Self::prepared((engine, block_period), &[], validators, |net| {
+            let path = net.join("genesis.json");
+            let text = std::fs::read_to_string(&path).expect("genesis.json");
+            let mut genesis = serde_json::from_str(&text).expect("JSON");
+            change(&mut genesis);
+            std::fs::write(&path, genesis.to_string()).expect("genesis.json");
+        })
+    }
+
+    /// Four nodes with private transactions; their folder is changed before the first start.
+    pub(crate) fn private(change: impl FnOnce(&Path)) -> Self {
+        Self::prepared(("ibft", "250ms"), &["--private"], 4, change)
+    }
+
+    /// `others`: what else the network is made with.
+    fn prepared(
+        (engine, block_period): (&str, &str),
+        others: &[&str],
+        validators: u16,
+        change: impl FnOnce(&Path),
+    ) -> Self {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().expect("folder");
         let base_port = free_ports();
@@ -70,15 +91,11 @@ impl Network {
             let mut command = Command::new(ENTENTE);
             command.args(["testnet", verb, "--dir"]).arg(&net);
             command.args(["--validators", &count, "--base-port", &port, "--engine", engine]);
-            command.args(["--block-period", block_period]).stdin(Stdio::null());
+            command.args(["--block-period", block_period]).args(others).stdin(Stdio::null());
             command
         };
         assert!(command("init").output().expect("entente runs").status.success());
-        let path = net.join("genesis.json");
-        let text = std::fs::read_to_string(&path).expect("genesis.json");
-        let mut genesis = serde_json::from_str(&text).expect("JSON");
-        change(&mut genesis);
-        std::fs::write(&path, genesis.to_string()).expect("genesis.json");
+        change(&net);
         let log = File::create(folder.path().join("up.log")).expect("log file");
         let up = command("up")
             .stdout(log.try_clone().expect("log file"))
@@ -123,7 +140,8 @@ impl Network {
         self.folder.path().join("net").join(format!("node-{node}"))
     }
 
-    fn manifest(&self) -> Value {
+    /// `testnet.json`.
+    pub(crate) fn manifest(&self) -> Value {
         let path = self.folder.path().join("net/testnet.json");
         let text = std::fs::read_to_string(path).expect("testnet.json");
         serde_json::from_str(&text).expect("testnet.json is JSON")

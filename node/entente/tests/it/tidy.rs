@@ -197,12 +197,14 @@ fn nothing_large_is_kept() {
 
 /// What the README tells people to run is what the end-to-end tests run.
 #[test]
-fn the_readme_shows_the_script_that_is_tested() {
+fn the_readme_shows_the_scripts_that_are_tested() {
     let readme = std::fs::read_to_string(root().join("README.md")).expect("README.md");
-    let script = root().join("node/entente/tests/clients/readme_ethers.mjs");
-    let script = std::fs::read_to_string(script).expect("the script");
-    let shown = script.replace("../../../../testdata/contracts/", "./");
-    assert!(readme.contains(shown.trim()), "the snippet in README.md differs from the script");
+    for name in ["readme_ethers.mjs", "readme_private.mjs"] {
+        let script = root().join("node/entente/tests/clients").join(name);
+        let script = std::fs::read_to_string(script).expect("the script");
+        let shown = script.replace("../../../../testdata/contracts/", "./");
+        assert!(readme.contains(shown.trim()), "the snippet in README.md differs from {name}");
+    }
 }
 
 /// The page of all configuration keys is what the program prints; rewrite it with

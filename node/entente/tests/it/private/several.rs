@@ -1,0 +1,151 @@
+//! Terms beyond the standard ones, markers, and a node with several private states.
+
+use super::{PATIENCE, Parties, init_code, random_word};
+use crate::{
+    http::{call_in, wait_for},
+    network::ENTENTE,
+};
+use serde_json::{Value, json};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+
+const TOKEN: &str = "a token of the second state";
+
+#[test]
+fn contracts_keep_the_terms_they_were_created_with() {
+    let parties = Parties::start(|_| {});
+    for (flag, missing) in
+        [(1, "has flag 1"), (2, "as a mandatory recipient"), (3, "the parties are not those of")]
+    {
+        let terms = |other: u16| match flag {
+            2 => json!({ "privacyFlag": 2, "mandatoryFor": [parties.key(other)] }),
+            _ => json!({ "privacyFlag": flag }),
+        };
+        let (_, contract) = parties.create((0, 2), &random_word(), terms(2));
+        let word = random_word();
+        let hash = parties.send((2, &[0]), &contract, &word, terms(0)).expect("sent");
+        for node in [0, 2] {
+            assert_eq!(parties.receipt(node, &hash)["status"], "0x1", "flag {flag}");
+            assert_eq!(parties.stored(node, &contract), json!(word), "flag {flag}");
+        }
+        assert_eq!(parties.stored(1, &contract), json!("0x"));
+        let told = parties.ask(2, "eth_getContractPrivacyMetadata", json!([contract]));
+        assert_eq!(told.expect("terms")["privacyFlag"], json!(flag));
+
+        // Without its terms, to others than its parties, and from outside.
+        let send = |path: (u16, &[u16]), terms| {
+            parties.send(path, &contract, &random_word(), terms).expect_err("refused")
+        };
+        let refused = send((0, &[2]), json!({}));
+        assert!(refused.contains(&format!("has flag {flag}")), "{refused}");
+        let refused = match flag {
+            1 => send((0, &[1]), json!({ "privacyFlag": 0 })),
+            _ => send((0, &[1]), terms(1)),
+        };
+        assert!(refused.contains(missing), "flag {flag}: {refused}");
+        let refused = send((1, &[0]), terms(0));
+        assert!(refused.contains("contract not found"), "{refused}");
+        assert_eq!(parties.stored(0, &contract), json!(word), "flag {flag}");
+    }
+    let no_list = json!({ "privacyFlag": 2 });
+    let refused = parties.send((0, &[2]), &Value::Null, &init_code(&random_word()), no_list);
+    assert!(refused.expect_err("refused").contains("mandatoryFor"));
+}
+
+/// Node 3 gets two more keys, each with a private state of its own; the second needs a token. Node 0
+/// sends markers.
+fn prepare(net: &Path) -> [String; 2] {
+    let edit = |node: &str, lines: &str| {
+        let path = net.join(node).join("node.toml");
+        let text = fs::read_to_string(&path).expect("node.toml");
+        fs::write(&path, text.replace("[privacy]\n", &format!("[privacy]\n{lines}\n")))
+            .expect("written");
+    };
+    let folder = net.join("node-3");
+    let keys = [(); 2].map(|()| {
+        let output = Command::new(ENTENTE)
+            .args(["key", "privacy", "new", "--dir"])
+            .arg(folder.join("privacy-keys"))
+            .arg("--password-file")
+            .arg(folder.join("private.password"))
+            .output()
+            .expect("entente runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    });
+    let token = folder.join("token");
+    fs::write(&token, TOKEN).expect("written");
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).expect("chmod");
+    let states = format!("states = [\"PS1={}\", \"PS2={}\"]", keys[0], keys[1]);
+    edit("node-3", &format!("{states}\nstate_tokens = [\"PS2={}\"]", token.display()));
+    edit("node-0", "markers = true");
+    keys
+}
+
+#[test]
+fn markers_hide_who_sends_what_where_and_a_node_keeps_private_states_apart() {
+    let mut keys = None;
+    let parties = Parties::start(|net| keys = Some(prepare(net)));
+    let [first, second] = keys.expect("keys");
+    let port = parties.network.port(3);
+    let word = random_word();
+    let transaction = json!({
+        "from": parties.accounts[0], "data": init_code(&word), "gas": "0x100000",
+        "privateFor": [first],
+    });
+    let hash = wait_for("the keys of node 3", PATIENCE, || {
+        parties.ask(0, "eth_sendTransaction", json!([transaction])).ok()
+    });
+
+    // Outside there is a marker and nothing else.
+    let outside = parties.receipt(1, &hash);
+    let marker = parties.ask(1, "eth_getPrivacyPrecompileAddress", json!([])).expect("an address");
+    assert_eq!((&outside["to"], &outside["contractAddress"]), (&marker, &Value::Null));
+    let none = parties.ask(1, "eth_getPrivateTransactionReceipt", json!([hash]));
+    assert!(none.expect_err("no party").contains("not found for this participant"));
+    parties.receipt(0, &hash);
+    let inside = parties.ask(0, "eth_getPrivateTransactionReceipt", json!([hash])).expect("inside");
+    assert_eq!(inside["status"], "0x1", "{inside}");
+    let contract = inside["contractAddress"].clone();
+    assert_eq!(parties.stored(0, &contract), json!(word));
+
+    let within = |state: &str, token: Option<&str>, method: &str, params: Value| {
+        call_in(port, (state, token), method, params)
+    };
+    wait_for("the receipt in PS1", PATIENCE, || {
+        within("PS1", None, "eth_getPrivateTransactionReceipt", json!([hash])).ok()
+    });
+    let read = |state: &str, token| {
+        within(state, token, "eth_call", json!([{ "to": contract }, "latest"]))
+    };
+    assert_eq!(read("PS1", None), Ok(json!(word)));
+    assert_eq!(read("PS2", Some(TOKEN)), Ok(json!("0x")));
+    assert_eq!(parties.stored(3, &contract), json!("0x"), "the default state");
+    for (state, token, status) in
+        [("PS2", None, "401"), ("PS2", Some("another"), "401"), ("PS3", None, "403")]
+    {
+        let refused = read(state, token).expect_err("refused");
+        assert!(refused.starts_with(status), "{state} {token:?}: {refused}");
+    }
+
+    // The state that has the contract may answer; the other one has neither key nor contract.
+    let answer = random_word();
+    let mut transaction = json!({
+        "from": parties.accounts[3], "to": contract, "data": answer, "gas": "0x100000",
+        "privateFrom": first, "privateFor": [parties.key(0)],
+    });
+    let send = |state: &str, token, transaction: &Value| {
+        within(state, token, "eth_sendTransaction", json!([transaction]))
+    };
+    let refused = send("PS2", Some(TOKEN), &transaction).expect_err("not its key");
+    assert!(refused.contains("does not match the specified private state"), "{refused}");
+    let hash = send("PS1", None, &transaction).expect("sent");
+    parties.receipt(0, &hash);
+    assert_eq!(parties.stored(0, &contract), json!(answer));
+    transaction["privateFrom"] = json!(second);
+    transaction["data"] = json!(random_word());
+    let hash = send("PS2", Some(TOKEN), &transaction).expect("sent");
+    parties.receipt(0, &hash);
+    let status = within("PS2", Some(TOKEN), "privacy_status", json!([])).expect("a status");
+    assert_eq!(status["keys"], json!([second]));
+    assert_eq!(read("PS1", None), Ok(json!(answer)));
+}
