@@ -49,11 +49,16 @@ pub(crate) fn check(config: &NodeConfig) -> Result<(), ConfigError> {
     expect((1..=1000).contains(&config.pool.price_bump_percent), "pool.price_bump_percent")?;
     expect(config.storage.history != History::Last(0), "storage.history")?;
     expect(config.block.vanity.len() <= VANITY_BYTES, "block.vanity")?;
+    expect(is_level(&config.log.level), "log.level")
+}
+
+/// Whether a text says what is logged.
+pub(crate) fn is_level(text: &str) -> bool {
     let level = |part: &str| {
         let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
         LEVELS.contains(&level.trim().to_ascii_lowercase().as_str())
     };
-    expect(config.log.level.split(',').all(level), "log.level")
+    text.split(',').all(level)
 }
 
 /// Every bound; those that may be 0 say so by what they expect.

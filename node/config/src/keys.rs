@@ -28,17 +28,24 @@ pub(crate) struct Key {
     pub(crate) about: &'static str,
 }
 
-const fn key(path: &'static str, kind: Kind, expected: &'static str, about: &'static str) -> Key {
+pub(crate) const fn key(
+    path: &'static str,
+    kind: Kind,
+    expected: &'static str,
+    about: &'static str,
+) -> Key {
     Key { path, kind, expected, about }
 }
 
-const PATH: &str = "a path";
+pub(crate) const PATH: &str = "a path";
 const ADDRESS: &str = "an address with a port, such as 127.0.0.1:8545";
 const COUNT: &str = "a number above 0";
 const MILLISECONDS: &str = "a number of milliseconds above 0";
 const SECONDS: &str = "a number of seconds above 0";
 const MIB: &str = "a number of MiB above 0";
 const BYTES: &str = "a number of bytes above 0";
+pub(crate) const LEVEL: &str =
+    "error, warn, info, debug, trace or off, or such by part: info,entente_p2p=debug";
 const SWITCH: &str = "true or false";
 
 /// All keys, by section.
@@ -90,11 +97,16 @@ pub(crate) const KEYS: [Key; 47] = [
     key("storage.history", Kind::NumberOrText, "\"archive\" or a number of blocks above 0", "How far back states are kept, 128 blocks at least."),
     key("block.vanity", Kind::Text, "a text of up to 32 bytes", "Text in the extraData of this node's blocks."),
     key("log.format", Kind::Text, "text or json", "Form of log lines."),
-    key("log.level", Kind::Text, "error, warn, info, debug, trace or off, or such by part: info,entente_p2p=debug", "What is logged."),
+    key("log.level", Kind::Text, LEVEL, "What is logged."),
 ];
 
 pub(crate) fn find(path: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.path == path)
+    find_in(&KEYS, path)
+}
+
+/// A key of a list.
+pub(crate) fn find_in(keys: &'static [Key], path: &str) -> Option<&'static Key> {
+    keys.iter().find(|key| key.path == path)
 }
 
 /// The key that a variable's name means: `ENTENTE_P2P_MAX_PEERS` or `ENTENTE_P2P__MAX_PEERS`.
@@ -105,8 +117,13 @@ pub(crate) fn find_variable(name: &str) -> Option<&'static Key> {
 
 /// The known key that is spelled most alike, when that is close.
 pub(crate) fn nearest(path: &str) -> Option<&'static str> {
+    nearest_in(&KEYS, path)
+}
+
+/// As [`nearest`], in a list.
+pub(crate) fn nearest_in(keys: &'static [Key], path: &str) -> Option<&'static str> {
     let distance = |key: &&Key| strsim::osa_distance(path, key.path);
-    let nearest = KEYS.iter().min_by_key(distance)?;
+    let nearest = keys.iter().min_by_key(distance)?;
     (distance(&nearest) <= 1 + path.len() / 3).then_some(nearest.path)
 }
 

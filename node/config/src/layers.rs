@@ -24,7 +24,11 @@ pub(crate) struct Setting {
 pub(crate) type Settings = BTreeMap<&'static str, Setting>;
 
 /// Reads a file. Symbolic links are followed as far as the operating system does.
-pub(crate) fn read_file(path: &Path, settings: &mut Settings) -> Result<(), ConfigError> {
+pub(crate) fn read_file(
+    path: &Path,
+    keys: &'static [Key],
+    settings: &mut Settings,
+) -> Result<(), ConfigError> {
     let read = |cause| ConfigError::Read { path: path.into(), cause };
     let file = File::open(path).map_err(read)?;
     let got = file.metadata().map_err(read)?.len();
@@ -39,12 +43,13 @@ pub(crate) fn read_file(path: &Path, settings: &mut Settings) -> Result<(), Conf
             allowed: CONFIG_FILE_BYTES_MAX,
         });
     }
-    parse_file(text.strip_prefix('\u{feff}').unwrap_or(&text), path, settings)
+    parse_file(text.strip_prefix('\u{feff}').unwrap_or(&text), path, keys, settings)
 }
 
 pub(crate) fn parse_file(
     text: &str,
     path: &Path,
+    keys: &'static [Key],
     settings: &mut Settings,
 ) -> Result<(), ConfigError> {
     let syntax = |cause: toml::de::Error| ConfigError::Syntax {
@@ -54,13 +59,14 @@ pub(crate) fn parse_file(
     };
     let spans = DeTable::parse(text).map_err(syntax)?;
     let values: Table = toml::from_str(text).map_err(syntax)?;
-    let mut walk = Walk { text, path, settings };
+    let mut walk = Walk { text, path, keys, settings };
     walk.table("", spans.get_ref(), &values)
 }
 
 struct Walk<'a> {
     text: &'a str,
     path: &'a Path,
+    keys: &'static [Key],
     settings: &'a mut Settings,
 }
 
@@ -77,27 +83,27 @@ impl Walk<'_> {
             let path = format!("{section}{dot}{}", name.get_ref());
             let origin = Origin::File { path: self.path.into(), line };
             let Some(value) = values.get(name.get_ref().as_ref()) else { continue };
-            match (keys::find(&path), span.get_ref().as_table(), value.as_table()) {
+            match (keys::find_in(self.keys, &path), span.get_ref().as_table(), value.as_table()) {
                 (Some(key), ..) => {
                     self.settings.insert(key.path, Setting { value: value.clone(), origin });
                 }
-                (None, Some(spans), Some(values)) if is_section(&path) => {
+                (None, Some(spans), Some(values)) if is_section(self.keys, &path) => {
                     self.table(&path, spans, values)?;
                 }
-                (None, ..) => return Err(unknown(path, origin)),
+                (None, ..) => return Err(unknown(self.keys, path, origin)),
             }
         }
         Ok(())
     }
 }
 
-fn is_section(path: &str) -> bool {
+fn is_section(keys: &[Key], path: &str) -> bool {
     let inside = |key: &Key| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
-    keys::KEYS.iter().any(inside)
+    keys.iter().any(inside)
 }
 
-fn unknown(key: String, origin: Origin) -> ConfigError {
-    let suggestion = keys::nearest(&key);
+fn unknown(keys: &'static [Key], key: String, origin: Origin) -> ConfigError {
+    let suggestion = keys::nearest_in(keys, &key);
     ConfigError::UnknownKey { origin, key, suggestion }
 }
 
@@ -135,7 +141,7 @@ pub(crate) fn read_flags(flags: &[String], settings: &mut Settings) -> Result<()
             return Err(ConfigError::Flag { got: flag.clone() });
         };
         let Some(key) = keys::find(path.trim()) else {
-            return Err(unknown(path.trim().to_owned(), Origin::Flag));
+            return Err(unknown(&keys::KEYS, path.trim().to_owned(), Origin::Flag));
         };
         settings.insert(key.path, Setting { value: value(key, text.trim()), origin: Origin::Flag });
     }

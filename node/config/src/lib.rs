@@ -10,6 +10,7 @@ mod error;
 mod keys;
 mod layers;
 mod load;
+mod privacy_service;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ mod tests;
 pub use error::{ConfigError, Origin};
 pub use keys::reference_markdown;
 pub use load::{Effective, Overrides};
+pub use privacy_service::{PrivacyServiceConfig, Q2tConfig, ServiceKeysConfig, ThirdPartyConfig};
 pub use sections::{
     AccountsConfig, BlockConfig, History, LogConfig, LogFormat, NodeConfig, P2pConfig, PeerAddress,
     PoolConfig, PrivacyConfig, RpcConfig, RpcLimitsConfig, StorageConfig, ValidatorConfig,

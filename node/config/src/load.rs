@@ -4,7 +4,7 @@ use crate::{
     ConfigError, NodeConfig, Origin, check, keys,
     layers::{self, Settings},
 };
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, path::PathBuf};
 use toml::Value;
 
@@ -54,7 +54,7 @@ impl NodeConfig {
     ) -> Result<Self, ConfigError> {
         let mut settings = Settings::new();
         if let Some(path) = &overrides.file {
-            layers::read_file(path, &mut settings)?;
+            layers::read_file(path, &keys::KEYS, &mut settings)?;
         }
         layers::read_environment(environment, &mut settings)?;
         layers::read_flags(&overrides.set, &mut settings)?;
@@ -62,16 +62,7 @@ impl NodeConfig {
     }
 
     pub(crate) fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
-        let table = Value::Table(layers::nest(settings));
-        let mut track = serde_path_to_error::Track::new();
-        let tracked = serde_path_to_error::Deserializer::new(table, &mut track);
-        let parsed = Self::deserialize(tracked);
-        let mut config = parsed.map_err(|cause| {
-            // A list's element is named `p2p.peers[1]`; the key is what stands before it.
-            let path = track.path().to_string();
-            let path = path.split('[').next().unwrap_or_default();
-            wrong(settings, path, &cause)
-        })?;
+        let mut config: Self = typed(&keys::KEYS, settings)?;
         config.origins =
             settings.iter().map(|(key, setting)| (*key, setting.origin.clone())).collect();
         check::check(&config)?;
@@ -103,13 +94,32 @@ impl NodeConfig {
     }
 }
 
-fn wrong(settings: &Settings, path: &str, cause: &toml::de::Error) -> ConfigError {
-    let setting = settings.get(path);
+/// The tree that settings fill.
+pub(crate) fn typed<T: DeserializeOwned>(
+    keys: &'static [keys::Key],
+    settings: &Settings,
+) -> Result<T, ConfigError> {
+    let table = Value::Table(layers::nest(settings));
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(table, &mut track);
+    T::deserialize(tracked).map_err(|cause| {
+        // A list's element is named `p2p.peers[1]`; the key is what stands before it.
+        let path = track.path().to_string();
+        let path = path.split('[').next().unwrap_or_default();
+        let key = keys::find_in(keys, path);
+        let expected =
+            key.map_or_else(|| cause.message().to_owned(), |key| key.expected.to_owned());
+        wrong(settings, path, expected)
+    })
+}
+
+/// A value that a key cannot have, with where it was set.
+pub(crate) fn wrong(settings: &Settings, key: &str, expected: String) -> ConfigError {
+    let setting = settings.get(key);
     ConfigError::Value {
         origin: setting.map_or(Origin::Default, |setting| setting.origin.clone()),
-        key: path.to_owned(),
+        key: key.to_owned(),
         got: setting.map_or_else(|| "nothing".into(), |setting| setting.value.to_string()),
-        expected: keys::find(path)
-            .map_or_else(|| cause.message().to_owned(), |key| key.expected.to_owned()),
+        expected,
     }
 }

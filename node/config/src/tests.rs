@@ -143,6 +143,11 @@ fn full() -> NodeConfig {
     config.p2p.node_key_file = Some("n".into());
     config.validator.key_file = Some("k".into());
     config.validator.password_file = Some("p".into());
+    config.privacy.key_folder = Some("f".into());
+    config.privacy.password_file = Some("p".into());
+    config.privacy.default_key = Some("d".into());
+    config.accounts.keystore = Some("a".into());
+    config.accounts.password_file = Some("p".into());
     config
 }
 

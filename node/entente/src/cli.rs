@@ -15,6 +15,7 @@ mod init;
 mod key;
 mod migrate;
 mod node_settings;
+mod privacy;
 mod private_settings;
 mod run;
 mod testnet;
@@ -65,6 +66,8 @@ enum Command {
     /// Change the consensus engine of a chain
     #[command(subcommand)]
     Migrate(migrate::MigrateCommand),
+    /// Run a private transaction manager for other nodes, as Tessera is one
+    Privacy(privacy::PrivacyArgs),
     /// Say why a chain stands still
     Doctor(doctor::DoctorArgs),
 }
@@ -85,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Migrate(command) => migrate::run(&command),
+        Command::Privacy(args) => privacy::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };
     match outcome {

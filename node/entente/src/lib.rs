@@ -22,6 +22,7 @@ mod network_events;
 mod network_ports;
 mod pool_handle;
 mod pool_thread;
+mod privacy_service;
 mod private_node;
 mod readiness;
 mod secret_file;

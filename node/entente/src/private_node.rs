@@ -6,8 +6,7 @@ mod exchange;
 mod stall;
 
 pub(crate) use agreement::{AgreementPort, AgreementWorker};
-use desk::KeyMaker;
-pub(crate) use desk::{DeskHandle, PrivateDesk};
+pub(crate) use desk::{DeskHandle, KeyMaker, NotSent, PrivateDesk};
 pub(crate) use exchange::{ExchangePorts, PrivateInput, PrivateInputs, start};
 pub(crate) use stall::PayloadStall;
 

@@ -128,8 +128,14 @@ mod tests {
 
     #[test]
     fn a_block_from_before_contracts_could_be_extended_is_read() {
-        let receipts = Vec::<PrivateReceipt>::new();
-        let payload = alloy_rlp::encode((&B256::ZERO, &receipts, &vec![Address::ZERO]));
+        #[derive(RlpEncodable)]
+        struct Before {
+            state_root: B256,
+            receipts: Vec<PrivateReceipt>,
+            terms: Vec<Address>,
+        }
+        let (receipts, terms) = (Vec::new(), vec![Address::ZERO]);
+        let payload = alloy_rlp::encode(Before { state_root: B256::ZERO, receipts, terms });
         let block = PrivateBlock { terms: vec![Address::ZERO], ..PrivateBlock::default() };
         assert_eq!(PrivateBlock::decode(&payload), Some(block));
     }

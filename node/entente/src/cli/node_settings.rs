@@ -11,7 +11,7 @@ use crate::{
 use alloy_primitives::B256;
 use anyhow::{Context, bail};
 use entente_chain::{genesis::Genesis, limits::REORGANISATION_BLOCKS_MAX, signer::SealSigner};
-use entente_config::{NodeConfig, Overrides, P2pConfig, PoolConfig, ValidatorConfig};
+use entente_config::{LogConfig, NodeConfig, Overrides, P2pConfig, PoolConfig, ValidatorConfig};
 use entente_p2p::{NodeKey, PeerAddress};
 use entente_pool::PoolLimits;
 use entente_rpc::{Namespace, RpcConfig as ServerConfig, RpcLimits};
@@ -27,8 +27,8 @@ pub(super) fn load(overrides: &Overrides) -> anyhow::Result<NodeConfig> {
 }
 
 /// The form of log lines.
-pub(super) const fn log_format(config: &NodeConfig) -> LogFormat {
-    match config.log.format {
+pub(super) const fn log_format(config: &LogConfig) -> LogFormat {
+    match config.format {
         entente_config::LogFormat::Text => LogFormat::Text,
         entente_config::LogFormat::Json => LogFormat::Json,
     }
@@ -99,7 +99,8 @@ fn storage(config: &NodeConfig) -> StorageOptions {
     }
 }
 
-fn network(config: &P2pConfig, data_dir: &Path) -> anyhow::Result<NetworkSettings> {
+/// The node's place in the network.
+pub(super) fn network(config: &P2pConfig, data_dir: &Path) -> anyhow::Result<NetworkSettings> {
     let key = match &config.node_key_file {
         Some(path) => NodeKey::load(path)?,
         None => {

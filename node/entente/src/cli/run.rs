@@ -20,7 +20,7 @@ pub(super) struct RunArgs {
 
 pub(super) fn run(args: RunArgs) -> anyhow::Result<()> {
     let config = node_settings::load(&Overrides { file: args.config, set: args.set })?;
-    logging::start(&config.log.level, node_settings::log_format(&config))?;
+    logging::start(&config.log.level, node_settings::log_format(&config.log))?;
     let settings = node_settings::from_config(&config)?;
     super::runtime()?.block_on(async {
         let node = Node::start(settings).await?;

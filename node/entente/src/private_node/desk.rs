@@ -27,6 +27,26 @@ const EARLY_RESULTS_MAX: usize = 1024;
 
 type Outcome = Result<SendReceipt, DeliveryError>;
 
+/// Why a payload was not sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotSent {
+    /// The request was refused: nothing left the node.
+    #[error(transparent)]
+    Refused(#[from] PrivacyError),
+    /// Not every party has it.
+    #[error(transparent)]
+    Undelivered(#[from] DeliveryError),
+    /// The node stops.
+    #[error("the node is shutting down")]
+    Stopping,
+}
+
+impl From<NotSent> for Rejected {
+    fn from(error: NotSent) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// Makes keys while the node runs.
 #[derive(Clone)]
 pub(crate) struct KeyMaker {
@@ -117,7 +137,7 @@ impl PrivateDesk {
         begin: impl FnOnce(&Privacy, u64) -> Result<(RequestId, Vec<Action>), PrivacyError>
         + Send
         + 'static,
-    ) -> Result<SendReceipt, Rejected> {
+    ) -> Result<SendReceipt, NotSent> {
         let desk = Arc::clone(&self);
         let begun = tokio::task::spawn_blocking(move || {
             let (request, actions) = begin(&desk.privacy, desk.now())?;
@@ -125,9 +145,8 @@ impl PrivateDesk {
             desk.perform(actions);
             Ok::<_, PrivacyError>(waiting)
         });
-        let waiting = begun.await.map_err(|_| stopping())?.map_err(|error| rejected(&error))?;
-        let outcome = waiting.await.map_err(|_| stopping())?;
-        outcome.map_err(|error| Rejected(error.to_string()))
+        let waiting = begun.await.map_err(|_| NotSent::Stopping)??;
+        Ok(waiting.await.map_err(|_| NotSent::Stopping)??)
     }
 }
 

@@ -22,6 +22,7 @@ mod network;
 mod private;
 mod private_keys;
 mod private_kills;
+mod q2t;
 mod tidy;
 mod validator_contract;
 mod wallet;
