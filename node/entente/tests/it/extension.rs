@@ -3,7 +3,7 @@
 
 use crate::{
     http::wait_for,
-    private::{PATIENCE, Parties, init_code, random_word},
+    private::{PATIENCE, Parties, random_word},
 };
 use serde_json::{Value, json};
 
