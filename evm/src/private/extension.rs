@@ -13,6 +13,7 @@ mod take;
 
 pub use dump::{ContractDump, DumpError};
 pub use management::{
-    CREATED_TOPIC, ExtensionEvent, deployment, finish, is_management_code, share, vote,
+    CREATED_TOPIC, ExtensionEvent, deployment, finish, is_management_code, named_parties, share,
+    vote,
 };
 pub(super) use take::Extending;

@@ -5,7 +5,7 @@ use super::{
     checks::{Beginning, Voter, check_beginning, check_vote},
 };
 use crate::{context::Service, error::RpcError, private_sending::refused};
-use alloy_primitives::{Address, keccak256};
+use alloy_primitives::{Address, Bytes, keccak256};
 use entente_chain::{
     StateError, StateReader as _,
     private::{
@@ -13,7 +13,7 @@ use entente_chain::{
         RecipientKey,
     },
 };
-use entente_evm::extension::ContractDump;
+use entente_evm::extension::{ContractDump, deployment, named_parties};
 use std::{collections::BTreeSet, sync::Arc};
 use zeroize::Zeroizing;
 
@@ -36,9 +36,12 @@ impl Service {
         payload.ok_or_else(|| RpcError::Refused(format!("payload {hash} is not on this node")))
     }
 
-    /// Parties of a payload that this node may know.
+    /// Parties of a payload that this node may know, those among them that a request names.
     pub(crate) fn parties_of(&self, hash: PayloadHash) -> Result<BTreeSet<RecipientKey>, RpcError> {
-        Ok(self.payload(hash)?.parties.iter().copied().collect())
+        let payload = self.payload(hash)?;
+        let mut parties = named_parties(&payload.plain);
+        parties.extend(&payload.parties);
+        Ok(parties)
     }
 
     /// Whether a private state has a contract.
@@ -53,13 +56,14 @@ impl Service {
         Ok(account.is_some_and(|account| account.has_code()))
     }
 
-    /// Checks a new request; its transaction then goes to the parties that are concerned.
+    /// Checks a new request; its transaction, whose data is answered too, then goes to the parties
+    /// that are concerned.
     pub(crate) fn begin(
         &self,
         mut outgoing: Outgoing,
         contract: Address,
         (recipient_key, recipient): (&str, Address),
-    ) -> Result<Outgoing, RpcError> {
+    ) -> Result<(Outgoing, Bytes), RpcError> {
         let state = outgoing.state.clone();
         let head = self.context.reader.head().header.number;
         let public = self.context.states.at(head)?.account(contract)?;
@@ -76,7 +80,7 @@ impl Service {
         };
         // Without terms nobody knows all parties, but that we are one.
         parties.insert(outgoing.key);
-        let recipient_key = check_beginning(&Beginning {
+        let new_key = check_beginning(&Beginning {
             from: outgoing.from,
             recipient,
             recipient_key,
@@ -95,8 +99,14 @@ impl Service {
         // Too large a state is refused now, not when everybody has agreed.
         self.dump(&state, contract)?;
         outgoing.parties.extend(parties);
-        outgoing.parties.insert(recipient_key);
-        Ok(outgoing)
+        outgoing.parties.insert(new_key);
+        // Where all parties know each other, the new one may know them too, and votes before all.
+        let known = match terms.map(|terms| terms.flag) {
+            Some(PrivacyFlag::StateValidation) => outgoing.parties.clone(),
+            _ => BTreeSet::new(),
+        };
+        let code = deployment(contract, (recipient, recipient_key), &known);
+        Ok((outgoing, code))
     }
 
     /// Checks a vote of an account; its transaction then goes to the parties that are known.

@@ -30,11 +30,9 @@ fn extend(service: Arc<Service>, params: Params) -> BoxFuture<Answer> {
         let (contract, key) = (params.address(0)?, params.text(1)?);
         let recipient = params.address(2)?;
         let outgoing = Outgoing::read(&service, &params, 3)?;
-        let named = key.clone();
-        let outgoing = Arc::clone(&service)
-            .run_heavy(move |service| service.begin(outgoing, contract, (&named, recipient)))
+        let (outgoing, code) = Arc::clone(&service)
+            .run_heavy(move |service| service.begin(outgoing, contract, (&key, recipient)))
             .await?;
-        let code = management::deployment(contract, recipient, &key);
         service.answer(&outgoing.send(&service, None, code).await?)
     })
 }

@@ -3,6 +3,8 @@
 
 use super::abi::{Argument, Arguments, encode};
 use alloy_primitives::{Address, B256, Bytes, LogData, b256, hex};
+use entente_chain::private::RecipientKey;
+use std::collections::BTreeSet;
 
 /// Hash of its code once it is deployed. Only events of exactly this code change terms or states.
 pub(crate) const CODE_HASH: B256 =
@@ -94,12 +96,38 @@ pub fn is_management_code(code_hash: B256) -> bool {
     code_hash == CODE_HASH
 }
 
-/// Init code of a request: contract, account that accepts, key of the new party.
+/// Init code of a request: contract, account that accepts, key of the new party. The constructor
+/// ignores what follows its arguments: there the new party finds parties that all know anyway.
 #[must_use]
-pub fn deployment(to_extend: Address, recipient: Address, recipient_key: &str) -> Bytes {
-    let arguments =
-        [Argument::Address(to_extend), Argument::Address(recipient), Argument::Text(recipient_key)];
-    [&INIT_CODE[..], &encode(&arguments)].concat().into()
+pub fn deployment(
+    to_extend: Address,
+    (recipient, recipient_key): (Address, &str),
+    parties: &BTreeSet<RecipientKey>,
+) -> Bytes {
+    let arguments = [
+        Argument::Address(to_extend),
+        Argument::Address(recipient),
+        Argument::Text(recipient_key),
+    ];
+    let parties: Vec<_> = parties.iter().map(|key| key.0).collect();
+    [&INIT_CODE[..], &encode(&arguments), parties.as_flattened()].concat().into()
+}
+
+/// The parties that init code of a request names; none for other code.
+#[must_use]
+pub fn named_parties(init_code: &[u8]) -> BTreeSet<RecipientKey> {
+    let parties = || {
+        let arguments = init_code.strip_prefix(&INIT_CODE)?;
+        let text = Arguments(arguments).text(2)?;
+        let keys = arguments.get(text_end(text)..)?.chunks_exact(32);
+        Some(keys.filter_map(|key| key.try_into().ok().map(RecipientKey)).collect())
+    };
+    parties().unwrap_or_default()
+}
+
+/// Where the arguments of a deployment end: three, the length of the text, and the text.
+const fn text_end(text: &str) -> usize {
+    text.len().next_multiple_of(32).saturating_add(4 * 32)
 }
 
 /// Call data of a vote.
@@ -156,9 +184,22 @@ mod tests {
         let deployed =
             (0..INIT_CODE.len()).filter(|start| INIT_CODE[*start..].starts_with(&[0x60, 0x80]));
         assert!(deployed.map(|start| keccak256(&INIT_CODE[start..])).any(|hash| hash == CODE_HASH));
-        let deployment = deployment(Address::ZERO, Address::ZERO, "");
+        let none = BTreeSet::new();
+        let none = BTreeSet::new();
+        let deployment = deployment(Address::ZERO, (Address::ZERO, ""), &none);
         assert!(deployment.starts_with(&INIT_CODE));
         assert_eq!(deployment.len(), INIT_CODE.len() + 4 * 32);
+    }
+
+    #[test]
+    fn parties_behind_the_arguments_are_found_again() {
+        let parties: BTreeSet<_> = [1, 2].map(|byte| RecipientKey([byte; 32])).into();
+        let key = RecipientKey([5; 32]).to_string();
+        for parties in [parties, BTreeSet::new()] {
+            let code = deployment(Address::ZERO, (Address::ZERO, &key), &parties);
+            assert_eq!(named_parties(&code), parties);
+        }
+        assert_eq!(named_parties(&[7; 200]), BTreeSet::new());
     }
 
     #[test]

@@ -27,7 +27,7 @@ const RUNTIME: &str = concat!(
 );
 
 /// Creates the contract with a word stored.
-pub(crate) fn init_code(word: &str) -> String {
+fn init_code(word: &str) -> String {
     let word = word.trim_start_matches("0x");
     // PUSH32 word 0 SSTORE; 35 DUP1 47 0 CODECOPY 0 RETURN
     format!("0x7f{word}600055602380602f6000396000f3{RUNTIME}")
