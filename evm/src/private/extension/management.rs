@@ -104,11 +104,8 @@ pub fn deployment(
     (recipient, recipient_key): (Address, &str),
     parties: &BTreeSet<RecipientKey>,
 ) -> Bytes {
-    let arguments = [
-        Argument::Address(to_extend),
-        Argument::Address(recipient),
-        Argument::Text(recipient_key),
-    ];
+    let arguments =
+        [Argument::Address(to_extend), Argument::Address(recipient), Argument::Text(recipient_key)];
     let parties: Vec<_> = parties.iter().map(|key| key.0).collect();
     [&INIT_CODE[..], &encode(&arguments), parties.as_flattened()].concat().into()
 }
@@ -184,7 +181,6 @@ mod tests {
         let deployed =
             (0..INIT_CODE.len()).filter(|start| INIT_CODE[*start..].starts_with(&[0x60, 0x80]));
         assert!(deployed.map(|start| keccak256(&INIT_CODE[start..])).any(|hash| hash == CODE_HASH));
-        let none = BTreeSet::new();
         let none = BTreeSet::new();
         let deployment = deployment(Address::ZERO, (Address::ZERO, ""), &none);
         assert!(deployment.starts_with(&INIT_CODE));
