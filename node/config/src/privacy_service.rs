@@ -184,6 +184,13 @@ mod tests {
     }
 
     #[test]
+    fn the_sample_is_valid() {
+        let sample = include_str!("../../../testnets/samples/privacy/entente-privacy.toml");
+        let config = load(sample).expect("valid");
+        assert_eq!((config.p2p.peers.len(), config.p2p.allowed.len()), (2, 1));
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_line_key_value_and_expectation() {
         let addition = |text: &str| load(&format!("{WHOLE}{text}"));
         for (outcome, expected) in [
