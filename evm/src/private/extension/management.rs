@@ -104,11 +104,8 @@ pub fn deployment(
     (recipient, recipient_key): (Address, &str),
     parties: &BTreeSet<RecipientKey>,
 ) -> Bytes {
-    let arguments = [
-        Argument::Address(to_extend),
-        Argument::Address(recipient),
-        Argument::Text(recipient_key),
-    ];
+    let arguments =
+        [Argument::Address(to_extend), Argument::Address(recipient), Argument::Text(recipient_key)];
     let parties: Vec<_> = parties.iter().map(|key| key.0).collect();
     [&INIT_CODE[..], &encode(&arguments), parties.as_flattened()].concat().into()
 }
