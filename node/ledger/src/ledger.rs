@@ -5,6 +5,7 @@ mod validators;
 
 pub use private::PrivateReceipts;
 pub(crate) use validators::stored_tally;
+use validators::supported;
 
 use crate::{
     LedgerError,
@@ -390,16 +391,4 @@ impl Ledger {
         self.tally = self.tally_at(&head.header)?;
         Ok(())
     }
-}
-
-/// Refuses chains whose blocks this version could not follow, before the first one.
-fn supported(spec: &ChainSpec) -> Result<(), LedgerError> {
-    let blocks = std::iter::once(0).chain(spec.transitions.iter().map(|change| change.block));
-    for block in blocks {
-        if spec.engine_at(block) == EngineKind::Ethereum {
-            let text = format!("block {block}: plain Ethereum blocks are not supported");
-            return Err(LedgerError::Unsupported(text));
-        }
-    }
-    Ok(())
 }

@@ -20,6 +20,7 @@ mod raft_chain;
 mod raft_elections;
 mod raft_hostile;
 mod raft_members;
+mod raft_memory;
 mod raft_rules;
 mod raft_scenarios;
 mod raft_seeds;

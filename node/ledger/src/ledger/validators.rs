@@ -3,7 +3,9 @@
 use super::Ledger;
 use crate::{ContractError, LedgerError};
 use alloy_primitives::Address;
-use entente_chain::{SealedHeader, StateReader, ValidatorSet, votes::VoteTally};
+use entente_chain::{
+    ChainSpec, SealedHeader, StateReader, ValidatorSet, spec::EngineKind, votes::VoteTally,
+};
 use entente_storage::ChainReader;
 
 impl Ledger {
@@ -62,4 +64,16 @@ impl Ledger {
 pub(crate) fn stored_tally(reader: &ChainReader, number: u64) -> Result<VoteTally, LedgerError> {
     let stored = reader.tally(number)?.ok_or(LedgerError::TallyMissing(number))?;
     Ok(VoteTally::decode(&stored)?)
+}
+
+/// Refuses chains whose blocks this version could not follow, before the first one.
+pub(super) fn supported(spec: &ChainSpec) -> Result<(), LedgerError> {
+    let blocks = std::iter::once(0).chain(spec.transitions.iter().map(|change| change.block));
+    for block in blocks {
+        if spec.engine_at(block) == EngineKind::Ethereum {
+            let text = format!("block {block}: plain Ethereum blocks are not supported");
+            return Err(LedgerError::Unsupported(text));
+        }
+    }
+    Ok(())
 }
