@@ -128,10 +128,16 @@ mod tests {
 
     #[test]
     fn a_block_from_before_contracts_could_be_extended_is_read() {
-        let receipts = Vec::<PrivateReceipt>::new();
-        let payload = alloy_rlp::encode((&B256::ZERO, &receipts, &vec![Address::ZERO]));
+        #[derive(RlpEncodable)]
+        struct Before {
+            state_root: B256,
+            receipts: Vec<PrivateReceipt>,
+            terms: Vec<Address>,
+        }
+        let (state_root, receipts, terms) = (B256::ZERO, Vec::new(), vec![Address::ZERO]);
+        let bytes = alloy_rlp::encode(Before { state_root, receipts, terms });
         let block = PrivateBlock { terms: vec![Address::ZERO], ..PrivateBlock::default() };
-        assert_eq!(PrivateBlock::decode(&payload), Some(block));
+        assert_eq!(PrivateBlock::decode(&bytes), Some(block));
     }
 
     #[test]
