@@ -134,10 +134,10 @@ mod tests {
             receipts: Vec<PrivateReceipt>,
             terms: Vec<Address>,
         }
-        let (receipts, terms) = (Vec::new(), vec![Address::ZERO]);
-        let payload = alloy_rlp::encode(Before { state_root: B256::ZERO, receipts, terms });
+        let (state_root, receipts, terms) = (B256::ZERO, Vec::new(), vec![Address::ZERO]);
+        let bytes = alloy_rlp::encode(Before { state_root, receipts, terms });
         let block = PrivateBlock { terms: vec![Address::ZERO], ..PrivateBlock::default() };
-        assert_eq!(PrivateBlock::decode(&payload), Some(block));
+        assert_eq!(PrivateBlock::decode(&bytes), Some(block));
     }
 
     #[test]

@@ -181,8 +181,7 @@ mod tests {
         let deployed =
             (0..INIT_CODE.len()).filter(|start| INIT_CODE[*start..].starts_with(&[0x60, 0x80]));
         assert!(deployed.map(|start| keccak256(&INIT_CODE[start..])).any(|hash| hash == CODE_HASH));
-        let none = BTreeSet::new();
-        let deployment = deployment(Address::ZERO, (Address::ZERO, ""), &none);
+        let deployment = deployment(Address::ZERO, (Address::ZERO, ""), &BTreeSet::new());
         assert!(deployment.starts_with(&INIT_CODE));
         assert_eq!(deployment.len(), INIT_CODE.len() + 4 * 32);
     }
