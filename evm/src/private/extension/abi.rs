@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(read.address(0), Some(address));
         assert_eq!(read.text(1), Some("a key of more than thirty-two characters"));
         assert_eq!((read.bool(2), read.text(3)), (Some(true), Some("")));
-        assert_eq!((read.address(1), read.bool(0), read.text(4)), (None, None, None));
+        assert_eq!((read.bool(0), read.text(0), read.text(4)), (None, None, None));
     }
 
     #[test]
