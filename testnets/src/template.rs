@@ -113,7 +113,8 @@ mod tests {
     fn samples() -> Vec<PathBuf> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
         let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        entries.filter(|path| path.is_dir()).collect()
+        // A manager of private transactions has no chain: the configuration crate reads its sample.
+        entries.filter(|path| path.join("genesis.json").is_file()).collect()
     }
 
     #[test]
