@@ -25,15 +25,25 @@ pub(crate) struct DualState<'a, 'b> {
     pub(crate) sender: (Address, u64),
 }
 
+impl Standing {
+    /// Asks the private state first.
+    fn of(
+        private: Result<Option<Account>, StateError>,
+        public: impl FnOnce() -> Result<Option<Account>, StateError>,
+    ) -> Result<Self, StateError> {
+        Ok(if private?.is_some() {
+            Self::Private
+        } else if public()?.is_some() {
+            Self::Public
+        } else {
+            Self::Nowhere
+        })
+    }
+}
+
 impl DualState<'_, '_> {
     pub(crate) fn standing(&mut self, address: Address) -> Result<Standing, StateError> {
-        Ok(if self.private.account(address)?.is_some() {
-            Standing::Private
-        } else if self.public.account(address)?.is_some() {
-            Standing::Public
-        } else {
-            Standing::Nowhere
-        })
+        Standing::of(self.private.account(address), || self.public.account(address))
     }
 
     /// Takes over what a transaction changed in the private state. Public accounts among the
@@ -99,13 +109,7 @@ pub(crate) struct DualReader<'a> {
 
 impl DualReader<'_> {
     pub(crate) fn standing(&self, address: Address) -> Result<Standing, StateError> {
-        Ok(if self.private.account(address)?.is_some() {
-            Standing::Private
-        } else if self.public.account(address)?.is_some() {
-            Standing::Public
-        } else {
-            Standing::Nowhere
-        })
+        Standing::of(self.private.account(address), || self.public.account(address))
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{BlockError, code_cache::CodeCache, database::BlockState, environment::BlockFacts};
 use alloy_consensus::Transaction as _;
-use alloy_primitives::{Address, B256, Bytes, map::AddressMap};
+use alloy_primitives::{Address, Bytes, map::AddressMap};
 use entente_chain::{
     BlockNumber, RecoveredTransaction, StateError, StateReader,
     private::{
@@ -193,7 +193,8 @@ impl<'a> OpenState<'a> {
                 return Ok(receipt);
             }
         };
-        receipt.affected = self.private_parts(&watch.affected)?;
+        let parts = terms::private_parts(&mut self.state, &watch.affected)?;
+        receipt.affected = parts.into_iter().map(|(address, _)| address).collect();
         if let Some(cause) = self.settle(node, public, (hash, payload), (changes, &watch))? {
             receipt.refused = cause;
             return Ok(receipt);
@@ -214,20 +215,6 @@ impl<'a> OpenState<'a> {
         };
         extending.take(&receipt.logs)?;
         Ok(receipt)
-    }
-
-    /// Private contracts that took part, those that came into being included.
-    fn private_parts(
-        &mut self,
-        affected: &BTreeMap<Address, Part>,
-    ) -> Result<Vec<Address>, StateError> {
-        let mut parts = Vec::new();
-        for (address, part) in affected {
-            if *part == Part::Created || self.state.account(*address)?.is_some() {
-                parts.push(*address);
-            }
-        }
-        Ok(parts)
     }
 
     /// Takes the changes over if the terms allow it; else says why not.
@@ -252,7 +239,14 @@ impl<'a> OpenState<'a> {
         let sender = (Address::ZERO, 0);
         DualState { private: &mut self.state, public, sender }.commit(changes)?;
         if enhanced && let Some(expected) = terms.execution_root {
-            let got = self.execution_root(node, public, &watch.affected)?;
+            let changed = terms::Changed {
+                node: node.node,
+                parent: node.parent,
+                reader: &*self.reader,
+                private: &mut self.state,
+                public,
+            };
+            let got = changed.execution_root(&watch.affected)?;
             if got != expected {
                 self.state.restore(saved);
                 return Ok(Some(format!("execution root is {got}, the sender had {expected}")));
@@ -290,21 +284,6 @@ impl<'a> OpenState<'a> {
             Some(terms) => Ok(Some(terms.clone())),
             None => self.reader.terms(contract),
         }
-    }
-
-    /// GoQuorum's `CalculateMerkleRoot`, after the changes.
-    fn execution_root(
-        &mut self,
-        node: Node<'_>,
-        public: &mut BlockState<'a>,
-        affected: &BTreeMap<Address, Part>,
-    ) -> Result<B256, StateError> {
-        let (own, others) = terms::split(&mut self.state, affected)?;
-        let own_leaves = self.reader.leaves_after(Arc::new(self.state.changes_of(&own)), &own)?;
-        let changed = Arc::new(public.changes_of(&others));
-        let other_leaves = node.node.public_leaves_after(node.parent, changed, &others)?;
-        let leaves = own.into_iter().zip(own_leaves).chain(others.into_iter().zip(other_leaves));
-        Ok(terms::execution_root(leaves))
     }
 }
 

@@ -103,12 +103,14 @@ impl Executor {
         };
         let affected = affected(&*reader, &mut private, &watch.affected)?;
         DualState { private: &mut private, public: &mut public, sender }.commit(changes)?;
-        let (own, others) = terms::split(&mut private, &watch.affected)?;
-        let own_leaves = reader.leaves_after(Arc::new(private.changes_of(&own)), &own)?;
-        let changed = Arc::new(public.changes_of(&others));
-        let other_leaves = node.public_leaves_after(head.number, changed, &others)?;
-        let leaves = own.into_iter().zip(own_leaves).chain(others.into_iter().zip(other_leaves));
-        let execution_root = terms::execution_root(leaves);
+        let changed = terms::Changed {
+            node: &**node,
+            parent: head.number,
+            reader: &*reader,
+            private: &mut private,
+            public: &mut public,
+        };
+        let execution_root = changed.execution_root(&watch.affected)?;
         Ok(Simulated { affected, execution_root, failure })
     }
 }
@@ -118,13 +120,9 @@ fn affected(
     private: &mut BlockState<'_>,
     parts: &BTreeMap<Address, Part>,
 ) -> Result<Vec<AffectedContract>, BlockError> {
-    let mut affected = Vec::new();
-    for (address, part) in parts {
-        let (address, created) = (*address, *part == Part::Created);
-        if created || private.account(address)?.is_some() {
-            let terms = if created { None } else { reader.terms(address)? };
-            affected.push(AffectedContract { address, created, terms });
-        }
-    }
-    Ok(affected)
+    let contract = |(address, created)| {
+        let terms = if created { None } else { reader.terms(address)? };
+        Ok(AffectedContract { address, created, terms })
+    };
+    terms::private_parts(private, parts)?.into_iter().map(contract).collect()
 }

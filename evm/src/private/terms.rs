@@ -6,10 +6,10 @@ use crate::database::BlockState;
 use alloy_primitives::{Address, B256};
 use alloy_trie::{EMPTY_ROOT_HASH, HashBuilder, Nibbles, TrieAccount};
 use entente_chain::{
-    StateError,
-    private::{ContractTerms, PrivacyFlag, PrivacyTerms},
+    BlockNumber, StateError,
+    private::{ContractTerms, PrivacyFlag, PrivacyTerms, PrivateState, PrivateStates},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A contract that was called: `None` for public ones, which have no terms to keep.
 pub(super) enum Called {
@@ -51,7 +51,7 @@ pub(super) fn broken(
 
 /// Root over the accounts that took part, keyed by their addresses as they are; those that are not
 /// there any more are left out.
-pub(super) fn execution_root(leaves: impl Iterator<Item = (Address, Option<TrieAccount>)>) -> B256 {
+fn root_of(leaves: impl Iterator<Item = (Address, Option<TrieAccount>)>) -> B256 {
     let leaves: BTreeMap<_, _> =
         leaves.filter_map(|(address, leaf)| Some((address, leaf?))).collect();
     if leaves.is_empty() {
@@ -64,8 +64,51 @@ pub(super) fn execution_root(leaves: impl Iterator<Item = (Address, Option<TrieA
     builder.root()
 }
 
+/// The private contracts among those that took part, ascending, and whether each came into being
+/// only then.
+pub(super) fn private_parts(
+    private: &mut BlockState<'_>,
+    affected: &BTreeMap<Address, Part>,
+) -> Result<Vec<(Address, bool)>, StateError> {
+    let mut parts = Vec::new();
+    for (address, part) in affected {
+        let created = *part == Part::Created;
+        if created || private.account(*address)?.is_some() {
+            parts.push((*address, created));
+        }
+    }
+    Ok(parts)
+}
+
+/// The states that a private transaction changed, on top of a block.
+pub(super) struct Changed<'r, 's, 'a> {
+    pub(super) node: &'r dyn PrivateStates,
+    /// The block below.
+    pub(super) parent: BlockNumber,
+    /// The private state after that block.
+    pub(super) reader: &'r dyn PrivateState,
+    pub(super) private: &'s mut BlockState<'a>,
+    pub(super) public: &'s mut BlockState<'a>,
+}
+
+impl Changed<'_, '_, '_> {
+    /// GoQuorum's `CalculateMerkleRoot`: over all contracts that took part, as they are now.
+    pub(super) fn execution_root(
+        self,
+        affected: &BTreeMap<Address, Part>,
+    ) -> Result<B256, StateError> {
+        let Self { node, parent, reader, private, public } = self;
+        let (own, others) = split(private, affected)?;
+        let own_leaves = reader.leaves_after(Arc::new(private.changes_of(&own)), &own)?;
+        let changed = Arc::new(public.changes_of(&others));
+        let other_leaves = node.public_leaves_after(parent, changed, &others)?;
+        let leaves = own.into_iter().zip(own_leaves).chain(others.into_iter().zip(other_leaves));
+        Ok(root_of(leaves))
+    }
+}
+
 /// Contracts that took part: private ones, then the others.
-pub(super) fn split(
+fn split(
     private: &mut BlockState<'_>,
     affected: &BTreeMap<Address, Part>,
 ) -> Result<(Vec<Address>, Vec<Address>), StateError> {
