@@ -14,7 +14,7 @@ pub const NODES_MAX: usize = 1024;
 #[derive(RlpEncodable, RlpDecodable)]
 struct Entry {
     node: B256,
-    keys: Vec<B256>,
+    keys: Vec<RecipientKey>,
 }
 
 /// What came of a node's statement.
@@ -43,7 +43,6 @@ impl Directory {
         let mut directory = Self::default();
         for entry in entries {
             if let Ok(Entry { node, keys }) = Entry::decode(&mut entry.as_slice()) {
-                let keys: Vec<_> = keys.into_iter().map(|key| RecipientKey(key.0)).collect();
                 directory.state(NodeId(node.0), &keys);
             }
         }
@@ -53,7 +52,7 @@ impl Directory {
     /// The entry of a node, to store.
     pub(crate) fn entry(&self, node: NodeId) -> Vec<u8> {
         let keys = self.by_node.get(&node).into_iter().flatten();
-        let keys = keys.map(|key| B256::from(key.0)).collect();
+        let keys = keys.copied().collect();
         alloy_rlp::encode(Entry { node: B256::from(node.0), keys })
     }
 

@@ -276,7 +276,7 @@ impl Enclave {
         addressing: Addressing<'_>,
         content_key: &[u8; 32],
     ) -> Result<EncryptedPayload, SealError> {
-        let sender = RecipientKey(content.sender.0);
+        let sender = content.sender;
         let key = self.key(&sender).ok_or(SealError::NotOurs(sender))?;
         let Addressing { disclosed, terms, memberships } = addressing;
         let mut payload = EncryptedPayload {
@@ -289,16 +289,15 @@ impl Enclave {
         };
         let context = self.wrap_context(&payload);
         for recipient in &disclosed.keys {
-            let other = RecipientKey(recipient.0);
-            let bound = bound_to(&context, &other);
-            let wrap = wrap_key(&key, &other, &payload.content, &bound)
-                .ok_or(SealError::WeakKey(other))?;
+            let bound = bound_to(&context, recipient);
+            let wrap = wrap_key(&key, recipient, &payload.content, &bound)
+                .ok_or(SealError::WeakKey(*recipient))?;
             let mut wrapped = FixedBytes::<48>::ZERO;
             let (secret, tag_place) = wrapped.0.split_at_mut(content_key.len());
             secret.copy_from_slice(content_key);
             let tag = cipher(&wrap)
                 .encrypt_in_place_detached(Nonce::from_slice(&WRAP_NONCE), &bound, secret)
-                .map_err(|_| SealError::WeakKey(other))?;
+                .map_err(|_| SealError::WeakKey(*recipient))?;
             tag_place.copy_from_slice(&tag);
             payload.boxes.push(KeyBox { recipient: *recipient, wrapped });
         }
@@ -312,7 +311,7 @@ impl Enclave {
         key: &PartyKey,
     ) -> Result<Zeroizing<[u8; 32]>, OpenError> {
         let own = key.public();
-        let mut boxes = payload.boxes.iter().filter(|one| one.recipient.0 == own.0);
+        let mut boxes = payload.boxes.iter().filter(|one| one.recipient == own);
         let (sealed, tag) = boxes
             .next()
             .and_then(|one| one.wrapped.0.split_last_chunk::<TAG_BYTES>())
@@ -337,7 +336,7 @@ impl Enclave {
             WRAP_DOMAIN,
             &[PAYLOAD_VERSION],
             self.environment.0.as_slice(),
-            payload.content.sender.as_slice(),
+            &payload.content.sender.0,
             payload.envelope_digest().as_slice(),
             payload.hash().0.as_slice(),
         ]
@@ -379,8 +378,7 @@ fn disclosure(
     if recipients.len() > RECIPIENTS_MAX {
         return Err(SealError::Recipients(recipients.len()));
     }
-    let keys: BTreeSet<_> =
-        recipients.iter().chain([sender]).map(|key| B256::from(key.0)).collect();
+    let keys: BTreeSet<_> = recipients.iter().chain([sender]).copied().collect();
     Ok(Disclosure { salt: randomness.recipients_salt, keys: keys.into_iter().collect() })
 }
 

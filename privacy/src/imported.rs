@@ -1,23 +1,18 @@
 //! Payloads that another transaction manager kept before: Tessera's, when a member moves over. Their
 //! hash on the chain is over Tessera's ciphertext, so they are kept under it as they were read there.
 
-use alloy_primitives::{B256, B512};
+use crate::payload::{Terms, decoded_terms, encoded_terms};
 use alloy_rlp::{Decodable as _, RlpDecodable, RlpEncodable};
-use entente_chain::private::{
-    PayloadHash, PrivacyFlag, PrivacyTerms, PrivatePayload, RecipientKey,
-};
+use entente_chain::private::{PrivatePayload, RecipientKey};
 use zeroize::Zeroizing;
 
 #[derive(RlpEncodable, RlpDecodable)]
 struct Encoded {
     plain: Zeroized,
-    sender: B256,
-    managed: Vec<B256>,
-    parties: Vec<B256>,
-    flag: u8,
-    affected: Vec<B512>,
-    execution_root: Vec<B256>,
-    mandatory: Vec<B256>,
+    sender: RecipientKey,
+    managed: Vec<RecipientKey>,
+    parties: Vec<RecipientKey>,
+    terms: Terms,
 }
 
 /// Bytes that are wiped when they are dropped.
@@ -40,46 +35,28 @@ impl alloy_rlp::Decodable for Zeroized {
     }
 }
 
-fn words(keys: &[RecipientKey]) -> Vec<B256> {
-    keys.iter().map(|key| B256::from(key.0)).collect()
-}
-
-fn keys(words: &[B256]) -> Vec<RecipientKey> {
-    words.iter().map(|word| RecipientKey(word.0)).collect()
-}
-
 pub(crate) fn encode(payload: &PrivatePayload) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(alloy_rlp::encode(Encoded {
         plain: Zeroized(payload.plain.clone()),
-        sender: B256::from(payload.sender.0),
-        managed: words(&payload.managed),
-        parties: words(&payload.parties),
-        flag: payload.terms.flag.number(),
-        affected: payload.terms.affected.iter().map(|hash| hash.0).collect(),
-        execution_root: payload.terms.execution_root.into_iter().collect(),
-        mandatory: words(&payload.terms.mandatory),
+        sender: payload.sender,
+        managed: payload.managed.clone(),
+        parties: payload.parties.clone(),
+        terms: encoded_terms(&payload.terms),
     }))
 }
 
 pub(crate) fn decode(mut bytes: &[u8]) -> Option<PrivatePayload> {
     let encoded = Encoded::decode(&mut bytes).ok().filter(|_| bytes.is_empty())?;
-    Some(PrivatePayload {
-        plain: encoded.plain.0,
-        sender: RecipientKey(encoded.sender.0),
-        managed: keys(&encoded.managed),
-        parties: keys(&encoded.parties),
-        terms: PrivacyTerms {
-            flag: PrivacyFlag::from_number(encoded.flag.into())?,
-            affected: encoded.affected.into_iter().map(PayloadHash).collect(),
-            execution_root: encoded.execution_root.first().copied(),
-            mandatory: keys(&encoded.mandatory),
-        },
-    })
+    let Encoded { plain, sender, managed, parties, terms } = encoded;
+    let terms = decoded_terms(&terms)?;
+    Some(PrivatePayload { plain: plain.0, sender, managed, parties, terms })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloy_primitives::{B256, B512};
+    use entente_chain::private::{PayloadHash, PrivacyFlag, PrivacyTerms};
 
     #[test]
     fn an_imported_payload_is_read_back_and_every_cut_refused() {

@@ -6,7 +6,7 @@ use crate::{
     payload::{EncryptedPayload, MalformedPayload},
     payload_store::RECEIPT_BYTES_MAX,
 };
-use alloy_primitives::{B256, B512, Bytes};
+use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 use entente_chain::private::{PayloadHash, RecipientKey};
 
@@ -65,27 +65,27 @@ pub(crate) enum Message {
 
 #[derive(RlpEncodable, RlpDecodable)]
 struct EncodedAnnouncement {
-    keys: Vec<B256>,
-    challenge: Vec<B256>,
+    keys: Vec<RecipientKey>,
+    challenge: Vec<RecipientKey>,
     proofs: Vec<B256>,
     asks: bool,
 }
 
 #[derive(RlpEncodable, RlpDecodable)]
 struct EncodedHash {
-    hash: B512,
+    hash: PayloadHash,
 }
 
 #[derive(RlpEncodable, RlpDecodable)]
 struct EncodedRefusal {
-    hash: B512,
+    hash: PayloadHash,
     reason: u8,
 }
 
 #[derive(RlpEncodable, RlpDecodable)]
 struct EncodedReceipt {
-    hash: B512,
-    party: B256,
+    hash: PayloadHash,
+    party: RecipientKey,
     receipt: Bytes,
 }
 
@@ -95,14 +95,14 @@ impl Message {
         let (kind, body) = match self {
             Self::Announce(announcement) => (ANNOUNCE, encoded(&announcement.to_wire())),
             Self::Payload(payload) => (PAYLOAD, payload.encode()),
-            Self::Acknowledge(hash) => (ACKNOWLEDGE, encoded(&EncodedHash { hash: hash.0 })),
+            Self::Acknowledge(hash) => (ACKNOWLEDGE, encoded(&EncodedHash { hash: *hash })),
             Self::Refuse(hash, refusal) => {
-                (REFUSE, encoded(&EncodedRefusal { hash: hash.0, reason: code(*refusal) }))
+                (REFUSE, encoded(&EncodedRefusal { hash: *hash, reason: code(*refusal) }))
             }
-            Self::Request(hash) => (REQUEST, encoded(&EncodedHash { hash: hash.0 })),
-            Self::NotHeld(hash) => (NOT_HELD, encoded(&EncodedHash { hash: hash.0 })),
+            Self::Request(hash) => (REQUEST, encoded(&EncodedHash { hash: *hash })),
+            Self::NotHeld(hash) => (NOT_HELD, encoded(&EncodedHash { hash: *hash })),
             Self::Receipt { hash, party, receipt } => {
-                let (hash, party) = (hash.0, B256::from(party.0));
+                let (hash, party) = (*hash, *party);
                 (RECEIPT, encoded(&EncodedReceipt { hash, party, receipt: receipt.clone() }))
             }
         };
@@ -118,7 +118,7 @@ impl Message {
         if frame.len() > FRAME_BYTES_MAX || *version != VERSION {
             return malformed("too long or of another version");
         }
-        let hash = || exactly::<EncodedHash>(body).map(|read| PayloadHash(read.hash));
+        let hash = || exactly::<EncodedHash>(body).map(|read| read.hash);
         Ok(match *kind {
             ANNOUNCE => Self::Announce(Announcement::from_wire(exactly(body)?)?),
             PAYLOAD => Self::Payload(Box::new(EncryptedPayload::decode(body)?)),
@@ -126,7 +126,7 @@ impl Message {
             REFUSE => {
                 let EncodedRefusal { hash, reason } = exactly(body)?;
                 let refusal = refusal(reason).ok_or(MalformedPayload("unknown refusal"))?;
-                Self::Refuse(PayloadHash(hash), refusal)
+                Self::Refuse(hash, refusal)
             }
             REQUEST => Self::Request(hash()?),
             NOT_HELD => Self::NotHeld(hash()?),
@@ -135,7 +135,6 @@ impl Message {
                 if receipt.len() > RECEIPT_BYTES_MAX {
                     return malformed("receipt too long");
                 }
-                let (hash, party) = (PayloadHash(hash), RecipientKey(party.0));
                 Self::Receipt { hash, party, receipt }
             }
             _ => return malformed("unknown kind"),
@@ -146,8 +145,8 @@ impl Message {
 impl Announcement {
     fn to_wire(&self) -> EncodedAnnouncement {
         EncodedAnnouncement {
-            keys: self.keys.iter().map(|key| B256::from(key.0)).collect(),
-            challenge: self.challenge.iter().map(|key| B256::from(key.0)).collect(),
+            keys: self.keys.clone(),
+            challenge: self.challenge.into_iter().collect(),
             proofs: self.proofs.clone(),
             asks: self.asks,
         }
@@ -160,12 +159,7 @@ impl Announcement {
         if keys.len() > NODE_KEYS_MAX || challenge.len() > 1 || !proven || !ascending {
             return Err(MalformedPayload("announcement"));
         }
-        Ok(Self {
-            keys: keys.into_iter().map(|key| RecipientKey(key.0)).collect(),
-            challenge: challenge.first().map(|key| RecipientKey(key.0)),
-            proofs,
-            asks,
-        })
+        Ok(Self { keys, challenge: challenge.first().copied(), proofs, asks })
     }
 }
 
@@ -209,7 +203,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn hash() -> PayloadHash {
-        PayloadHash(B512::repeat_byte(1))
+        PayloadHash([1; 64].into())
     }
 
     fn messages() -> Vec<Message> {

@@ -28,7 +28,7 @@ const RECIPIENTS_DOMAIN: &[u8] = b"entente private recipients";
 #[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
 pub(crate) struct Content {
     pub(crate) version: u8,
-    pub(crate) sender: B256,
+    pub(crate) sender: RecipientKey,
     pub(crate) salt: B256,
     pub(crate) nonce: FixedBytes<12>,
     /// Binds the content key: AES-GCM alone lets a liar make one ciphertext that opens to different
@@ -43,7 +43,7 @@ pub(crate) struct Content {
 /// The content key, encrypted to one party.
 #[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
 pub(crate) struct KeyBox {
-    pub(crate) recipient: B256,
+    pub(crate) recipient: RecipientKey,
     pub(crate) wrapped: FixedBytes<48>,
 }
 
@@ -52,15 +52,15 @@ pub(crate) struct KeyBox {
 pub(crate) struct Disclosure {
     pub(crate) salt: B256,
     /// Ascending, the sender included.
-    pub(crate) keys: Vec<B256>,
+    pub(crate) keys: Vec<RecipientKey>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
-struct Terms {
+pub(crate) struct Terms {
     flag: u8,
-    affected: Vec<B512>,
+    affected: Vec<PayloadHash>,
     execution_root: Vec<B256>,
-    mandatory: Vec<B256>,
+    mandatory: Vec<RecipientKey>,
 }
 
 #[derive(RlpEncodable, RlpDecodable)]
@@ -106,7 +106,7 @@ impl EncryptedPayload {
     /// Who sent it. Proven only by opening.
     #[must_use]
     pub fn sender(&self) -> RecipientKey {
-        RecipientKey(self.content.sender.0)
+        self.content.sender
     }
 
     /// What the sender fixed. Proven only by opening.
@@ -124,15 +124,14 @@ impl EncryptedPayload {
     /// The keys that this copy has boxes for, ascending.
     #[must_use]
     pub fn boxed(&self) -> Vec<RecipientKey> {
-        self.boxes.iter().map(|one| RecipientKey(one.recipient.0)).collect()
+        self.boxes.iter().map(|one| one.recipient).collect()
     }
 
     /// All recipients and the sender, ascending, where this copy names them: the sender's own copy
     /// and, with state validation, everybody's.
     #[must_use]
     pub fn disclosed(&self) -> Option<Vec<RecipientKey>> {
-        let keys = &self.disclosed.as_ref()?.keys;
-        Some(keys.iter().map(|key| RecipientKey(key.0)).collect())
+        Some(self.disclosed.as_ref()?.keys.clone())
     }
 
     /// Whether it was stored before its recipients were known, so that its hash does not bind them.
@@ -146,9 +145,8 @@ impl EncryptedPayload {
     /// [`PrivacyFlag::StateValidation`].
     #[must_use]
     pub fn copy_for(&self, keys: &[RecipientKey]) -> Self {
-        let kept = |one: &&KeyBox| {
-            one.recipient == self.content.sender || keys.contains(&RecipientKey(one.recipient.0))
-        };
+        let kept =
+            |one: &&KeyBox| one.recipient == self.content.sender || keys.contains(&one.recipient);
         let disclosed = match self.terms.flag {
             PrivacyFlag::StateValidation => self.disclosed.clone(),
             _ => None,
@@ -161,7 +159,7 @@ impl EncryptedPayload {
     #[must_use]
     pub fn merged_with(&self, other: &Self) -> Option<Self> {
         let same = self.agrees_with(other);
-        let mut boxes: BTreeMap<B256, KeyBox> = BTreeMap::new();
+        let mut boxes: BTreeMap<RecipientKey, KeyBox> = BTreeMap::new();
         for one in self.boxes.iter().chain(&other.boxes) {
             let known = boxes.entry(one.recipient).or_insert_with(|| one.clone());
             if known.wrapped != one.wrapped {
@@ -274,29 +272,29 @@ impl Disclosure {
         let mut digest = Sha256::new();
         digest.update(RECIPIENTS_DOMAIN);
         digest.update(self.salt);
-        self.keys.iter().for_each(|key| digest.update(key));
+        self.keys.iter().for_each(|key| digest.update(key.0));
         B256::from(<[u8; 32]>::from(digest.finalize()))
     }
 }
 
-fn encoded_terms(terms: &PrivacyTerms) -> Terms {
+pub(crate) fn encoded_terms(terms: &PrivacyTerms) -> Terms {
     Terms {
         flag: terms.flag.number(),
-        affected: terms.affected.iter().map(|hash| hash.0).collect(),
+        affected: terms.affected.clone(),
         execution_root: terms.execution_root.into_iter().collect(),
-        mandatory: terms.mandatory.iter().map(|key| B256::from(key.0)).collect(),
+        mandatory: terms.mandatory.clone(),
     }
 }
 
-fn decoded_terms(terms: &Terms) -> Option<PrivacyTerms> {
+pub(crate) fn decoded_terms(terms: &Terms) -> Option<PrivacyTerms> {
     let fits = terms.affected.len() <= AFFECTED_MAX
         && terms.mandatory.len() <= RECIPIENTS_MAX + 1
         && terms.execution_root.len() <= 1;
     fits.then_some(())?;
     Some(PrivacyTerms {
         flag: PrivacyFlag::from_number(terms.flag.into())?,
-        affected: terms.affected.iter().copied().map(PayloadHash).collect(),
+        affected: terms.affected.clone(),
         execution_root: terms.execution_root.first().copied(),
-        mandatory: terms.mandatory.iter().map(|key| RecipientKey(key.0)).collect(),
+        mandatory: terms.mandatory.clone(),
     })
 }

@@ -3,18 +3,32 @@
 
 use crate::{BlockNumber, StateChanges, StateError, StateReader};
 use alloy_primitives::{Address, B256, B512, Bytes, Log};
-use alloy_rlp::{RlpDecodable, RlpEncodable};
+use alloy_rlp::{RlpDecodable, RlpDecodableWrapper, RlpEncodable, RlpEncodableWrapper};
 use alloy_trie::TrieAccount;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::{Serialize, Serializer};
 use std::{fmt, str::FromStr, sync::Arc};
 use zeroize::Zeroizing;
 
 /// SHA3-512 of an encrypted payload: what stands on the chain in its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    RlpDecodableWrapper,
+    RlpEncodableWrapper,
+)]
 pub struct PayloadHash(pub B512);
 
 /// X25519 public key of a party to private transactions (Tessera's "public key").
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, RlpDecodableWrapper, RlpEncodableWrapper,
+)]
 pub struct RecipientKey(pub [u8; 32]);
 
 /// The text is not the base64 form that was expected.
@@ -59,6 +73,12 @@ impl FromStr for PayloadHash {
 impl fmt::Display for RecipientKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&STANDARD.encode(self.0))
+    }
+}
+
+impl Serialize for RecipientKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn seal(
     let keys = ContentKeys::derive(&randomness.content_key, randomness.salt);
     let mut content = Content {
         version: PAYLOAD_VERSION,
-        sender: B256::from(sender.0),
+        sender: *sender,
         salt: randomness.salt,
         nonce: randomness.nonce,
         key_commitment: keys.commitment,
@@ -85,7 +85,7 @@ fn digest(environment: EnvironmentId, content: &Content) -> B256 {
     digest.update(CONTENT_DOMAIN);
     digest.update([content.version]);
     digest.update(environment.0);
-    digest.update(content.sender);
+    digest.update(content.sender.0);
     digest.update(content.salt);
     digest.update(content.nonce);
     digest.update(content.key_commitment);

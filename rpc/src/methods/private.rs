@@ -44,7 +44,7 @@ pub(super) const METHODS: &[Method] = &[
     waits("privacy_newKey", 0, |service, params| {
         Box::pin(async move {
             let key = service.private()?.backend.new_key(params.private_state).await;
-            service.answer(&key.map_err(refused)?.to_string())
+            service.answer(&key.map_err(refused)?)
         })
     }),
     heavy("privacy_erasePayload", 1, |service, params| {
@@ -137,15 +137,14 @@ fn payload(service: &Service, params: &Params) -> Answer {
 fn extra(plain: &[u8], terms: &PrivacyTerms, managed: &[RecipientKey]) -> Value {
     let affected: serde_json::Map<String, Value> =
         terms.affected.iter().map(|hash| (hash.to_string(), json!({}))).collect();
-    let text = |keys: &[RecipientKey]| keys.iter().map(ToString::to_string).collect::<Vec<_>>();
     json!({
         "payload": Bytes::copy_from_slice(plain),
         "extraMetaData": {
             "ACHashes": affected,
             "ACMerkleRoot": terms.execution_root.unwrap_or_default(),
             "PrivacyFlag": terms.flag.number(),
-            "ManagedParties": text(managed),
-            "MandatoryRecipients": text(&terms.mandatory),
+            "ManagedParties": managed,
+            "MandatoryRecipients": terms.mandatory,
         },
     })
 }
@@ -159,7 +158,7 @@ fn payload_extra(service: &Service, params: &Params) -> Answer {
         let own = payload.managed.contains(&payload.sender);
         fields.insert("isSender".to_owned(), json!(own));
         if let Some(meta) = fields.get_mut("extraMetaData").and_then(Value::as_object_mut) {
-            meta.insert("Sender".to_owned(), json!(payload.sender.to_string()));
+            meta.insert("Sender".to_owned(), json!(payload.sender));
         }
     }
     service.answer(&view)
@@ -193,7 +192,7 @@ fn contract_terms(service: &Service, params: &Params) -> Answer {
     };
     let terms = states.terms(&params.private_state, address)?;
     let terms = terms.ok_or_else(|| RpcError::Refused(none()))?;
-    let mandatory: Vec<_> = terms.mandatory.iter().map(ToString::to_string).collect();
+    let mandatory = terms.mandatory;
     service.answer(&json!({
         "creationTxHash": terms.creation.to_string(),
         "privacyFlag": terms.flag.number(),

@@ -55,17 +55,17 @@ impl PrivateBlock {
 
 #[derive(RlpDecodable, RlpEncodable)]
 struct TermsRow {
-    creation: alloy_primitives::B512,
+    creation: PayloadHash,
     flag: u8,
-    mandatory: Vec<B256>,
+    mandatory: Vec<RecipientKey>,
 }
 
 impl From<&ContractTerms> for TermsRow {
     fn from(terms: &ContractTerms) -> Self {
         Self {
-            creation: terms.creation.0,
+            creation: terms.creation,
             flag: terms.flag.number(),
-            mandatory: terms.mandatory.iter().map(|key| B256::from(key.0)).collect(),
+            mandatory: terms.mandatory.clone(),
         }
     }
 }
@@ -73,11 +73,7 @@ impl From<&ContractTerms> for TermsRow {
 impl TermsRow {
     fn read(self) -> Option<ContractTerms> {
         let Self { creation, flag, mandatory } = self;
-        Some(ContractTerms {
-            creation: PayloadHash(creation),
-            flag: PrivacyFlag::from_number(flag.into())?,
-            mandatory: mandatory.into_iter().map(|key| RecipientKey(key.0)).collect(),
-        })
+        Some(ContractTerms { creation, flag: PrivacyFlag::from_number(flag.into())?, mandatory })
     }
 }
 

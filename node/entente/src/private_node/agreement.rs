@@ -32,7 +32,7 @@ struct Statement {
     block: B256,
     number: u64,
     transaction: B256,
-    payload: alloy_primitives::B512,
+    payload: PayloadHash,
     /// Over status, logs, and the contracts that took part as they stand after the block.
     outcome: B256,
 }
@@ -104,9 +104,9 @@ impl Agreements {
                 "address": address,
                 "blockNumber": contract.number,
                 "transactionHash": contract.transaction,
-                "agree": texts(&contract.agree),
-                "differ": texts(&contract.differ),
-                "silent": texts(&silent),
+                "agree": contract.agree,
+                "differ": contract.differ,
+                "silent": silent,
             })
         })
         .collect()
@@ -189,7 +189,7 @@ impl Agreements {
                 "blockNumber": own.number,
                 "blockHash": own.block,
                 "transactionHash": own.transaction,
-                "party": party.to_string(),
+                "party": party,
                 "ours": own.outcome,
                 "theirs": theirs.outcome,
             });
@@ -199,10 +199,6 @@ impl Agreements {
             known.alarms.push_back((state, alarm));
         }
     }
-}
-
-fn texts(keys: &BTreeSet<RecipientKey>) -> Vec<String> {
-    keys.iter().map(ToString::to_string).collect()
 }
 
 /// Where committed blocks are handed in.
@@ -262,7 +258,7 @@ impl AgreementWorker {
             block: block.hash(),
             number: block.header.number,
             transaction,
-            payload: hash.0,
+            payload: hash,
             outcome,
         };
         self.desk.agreements.remember(
@@ -330,6 +326,7 @@ fn payload_of(block: &RecoveredBlock, receipt: &PrivateReceipt) -> Option<(B256,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloy_primitives::B512;
 
     fn statement() -> Statement {
         Statement {
@@ -337,7 +334,7 @@ mod tests {
             block: B256::repeat_byte(2),
             number: 7,
             transaction: B256::repeat_byte(3),
-            payload: alloy_primitives::B512::repeat_byte(4),
+            payload: PayloadHash(B512::repeat_byte(4)),
             outcome: B256::repeat_byte(5),
         }
     }
@@ -359,7 +356,7 @@ mod tests {
         let agreements = Agreements::default();
         let id = PrivateStateId::default_state();
         let (address, party) = (Address::repeat_byte(1), RecipientKey([8; 32]));
-        let payload = PayloadHash(statement().payload);
+        let payload = statement().payload;
         let contract = ContractAgreement {
             number: 7,
             transaction: statement().transaction,

@@ -284,15 +284,14 @@ impl PrivateBackend for DeskHandle {
 
     fn status(&self, id: &PrivateStateId) -> Result<Value, Rejected> {
         let told = self.0.privacy.directory().into_iter();
-        let nodes: Vec<_> = told
-            .map(|(node, keys)| json!({ "node": node.to_string(), "keys": texts(&keys) }))
-            .collect();
+        let nodes: Vec<_> =
+            told.map(|(node, keys)| json!({ "node": node.to_string(), "keys": keys })).collect();
         let keys: Vec<_> =
             self.keys().into_iter().filter(|key| self.state_of(*key) == *id).collect();
         let recovering = self.0.privacy.recovering_until();
         Ok(json!({
             "privateState": id.as_str(),
-            "keys": texts(&keys),
+            "keys": keys,
             "nodes": nodes,
             "recovering": recovering.is_some(),
             "waitingFor": self.0.stall.reason(),
@@ -300,8 +299,4 @@ impl PrivateBackend for DeskHandle {
             "alarms": self.0.agreements.alarms(id),
         }))
     }
-}
-
-fn texts(keys: &[RecipientKey]) -> Vec<String> {
-    keys.iter().map(ToString::to_string).collect()
 }
