@@ -1,12 +1,15 @@
 //! Records of private transactions: sealed values by kind and key. What they are is known to
 //! whoever holds the cipher.
 
-use crate::{Batch, Column, Durability, KeyRange, KeyValue, StoreError, value_cipher::ValueCipher};
+use crate::{
+    Batch, Column, Durability, KeyRange, KeyValue, StoreError,
+    value_cipher::{CipherCheck, ValueCipher},
+};
 use std::{fmt, ops::ControlFlow, sync::Arc};
 
-/// Sealed when the records are first opened, so that another key is noticed at start.
-const CHECK_KEY: &[u8] = &[0];
-const CHECK_VALUE: &[u8] = b"entente private records";
+/// Its kind is taken from the records'.
+const CHECK: CipherCheck =
+    CipherCheck { column: Column::Payloads, key: &[0], value: b"entente private records" };
 
 /// What a record is; the first byte of its key. 0 is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,16 +41,10 @@ impl PrivateRecords {
         cipher: Arc<dyn ValueCipher>,
         durability: Durability,
     ) -> Result<Self, StoreError> {
-        match disk.get(Column::Payloads, CHECK_KEY)? {
-            Some(sealed) if cipher.open(CHECK_KEY, &sealed).as_deref() == Some(CHECK_VALUE) => {}
-            Some(_) => return Err(unsealed(CHECK_KEY)),
-            None => {
-                let mut batch = Batch::default();
-                batch.put(Column::Payloads, CHECK_KEY, &cipher.seal(CHECK_KEY, CHECK_VALUE));
-                disk.write(&batch, durability)?;
-            }
+        match CHECK.passes(&*disk, &*cipher, durability)? {
+            true => Ok(Self { disk, cipher, durability }),
+            false => Err(unsealed(CHECK.key)),
         }
-        Ok(Self { disk, cipher, durability })
     }
 
     /// The value of a record.

@@ -16,7 +16,7 @@ use crate::{
     log_index,
     state_trie::{StateTrie, StateUpdate, root_after},
     state_write,
-    value_cipher::ValueCipher,
+    value_cipher::{CipherCheck, ValueCipher},
 };
 use alloy_primitives::{Address, B256, Log};
 use alloy_trie::EMPTY_ROOT_HASH;
@@ -33,9 +33,11 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// Sealed when private states are first kept, so that another key is noticed at start.
-const CHECK_KEY: &[u8] = b"private_check";
-const CHECK_VALUE: &[u8] = b"entente private states";
+const CHECK: CipherCheck = CipherCheck {
+    column: Column::PrivateState,
+    key: b"private_check",
+    value: b"entente private states",
+};
 
 /// What a block changes in one private state.
 #[derive(Debug)]
@@ -78,25 +80,15 @@ impl PrivateStates {
         cipher: Arc<dyn ValueCipher>,
         durability: Durability,
     ) -> Result<Self, StoreError> {
-        match public.disk.get(Column::PrivateState, CHECK_KEY)? {
-            Some(sealed) => {
-                if cipher.open(CHECK_KEY, &sealed).as_deref() != Some(CHECK_VALUE) {
-                    return Err(StoreError::OtherPrivateKey);
-                }
-            }
-            None => {
-                let mut batch = Batch::default();
-                let sealed = cipher.seal(CHECK_KEY, CHECK_VALUE);
-                batch.put(Column::PrivateState, CHECK_KEY, &sealed);
-                public.disk.write(&batch, durability)?;
-            }
+        match CHECK.passes(&*public.disk, &*cipher, durability)? {
+            true => Ok(Self { public, cipher, spaces: Arc::default() }),
+            false => Err(StoreError::OtherPrivateKey),
         }
-        Ok(Self { public, cipher, spaces: Arc::default() })
     }
 
     /// Whether a database keeps private states: then blocks must not be committed without them.
     pub(crate) fn are_kept(disk: &dyn KeyValue) -> Result<bool, StoreError> {
-        Ok(disk.get(Column::PrivateState, CHECK_KEY)?.is_some())
+        Ok(disk.get(CHECK.column, CHECK.key)?.is_some())
     }
 
     /// Keeps a private state from now on; one that is kept already goes on. Only its own node's
