@@ -5,12 +5,12 @@ use crate::{
     error::{Answer, RpcError},
     filters::Filters,
     local_accounts::LocalAccounts,
-    private::{PrivateAccess, PrivateReceipts},
+    private::PrivateAccess,
     send_desk::SendDesk,
 };
 use entente_chain::{
     ChainSpec, Receipt, RecoveredBlock, RecoveredTransaction,
-    private::{PrivateReceipt, PrivateStateId},
+    private::{PrivateReceipt, PrivateReceipts, PrivateStateId},
 };
 use entente_evm::{Executor, Senders};
 use entente_storage::{ChainReader, StateStore};

@@ -36,5 +36,5 @@ pub use backend::{
 pub use config::{Namespace, RpcConfig, RpcLimits, StateAccess};
 pub use context::{Context, Events, NewHead};
 pub use local_accounts::LocalAccounts;
-pub use private::{Distribution, PrivateAccess, PrivateBackend, PrivateReceipts, StoredPayload};
+pub use private::{Distribution, PrivateAccess, PrivateBackend, StoredPayload};
 pub use server::{RpcServer, RpcStartError};

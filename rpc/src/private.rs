@@ -2,7 +2,7 @@
 
 use crate::{BoxFuture, Rejected};
 use entente_chain::private::{
-    PayloadHash, PrivacyTerms, PrivatePayload, PrivateReceipt, PrivateStateId, RecipientKey,
+    PayloadHash, PrivacyTerms, PrivatePayload, PrivateStateId, RecipientKey,
 };
 use entente_storage::PrivateStates;
 use serde_json::Value;
@@ -23,9 +23,6 @@ impl fmt::Debug for PrivateAccess {
         f.debug_struct("PrivateAccess").field("states", &self.states).finish_non_exhaustive()
     }
 }
-
-/// Private receipts of one block, by private state.
-pub type PrivateReceipts = Vec<(PrivateStateId, Vec<PrivateReceipt>)>;
 
 /// Who gets a payload, and under which terms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

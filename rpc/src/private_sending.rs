@@ -112,13 +112,14 @@ impl Service {
         }
     }
 
-    /// Gives the stored payload of a signed private transaction to its parties.
+    /// Gives the stored payload of a signed private transaction to its parties; answers the key that
+    /// sent it.
     pub(crate) async fn distribute_signed(
         self: &Arc<Self>,
         state: PrivateStateId,
         request: PrivateRequest,
         transaction: Arc<RecoveredTransaction>,
-    ) -> Result<(), RpcError> {
+    ) -> Result<RecipientKey, RpcError> {
         let hash = payload_hash(&transaction)?;
         let stored = self.private()?.backend.stored(hash).map_err(refused)?.ok_or_else(|| {
             RpcError::Refused(format!(
@@ -143,7 +144,9 @@ impl Service {
         let service = Arc::clone(self);
         let distribution =
             service.run_heavy(move |service| service.terms(&state, &request, from, &call)).await?;
-        self.private()?.backend.distribute_stored(hash, distribution).await.map_err(refused)
+        let given = self.private()?.backend.distribute_stored(hash, distribution).await;
+        given.map_err(refused)?;
+        Ok(from)
     }
 
     /// Gives a payload to its parties and answers its hash.
@@ -161,7 +164,7 @@ pub(crate) fn refused(rejected: crate::Rejected) -> RpcError {
 }
 
 /// The payload that a signed private transaction stands for.
-pub(crate) fn payload_hash(transaction: &RecoveredTransaction) -> Result<PayloadHash, RpcError> {
+fn payload_hash(transaction: &RecoveredTransaction) -> Result<PayloadHash, RpcError> {
     if !has_private_signature(transaction.envelope()) {
         return Err(RpcError::Refused("transaction is not private".to_owned()));
     }

@@ -259,6 +259,9 @@ pub struct PrivateReceipt {
     pub refused: String,
 }
 
+/// Private receipts of one block, by private state.
+pub type PrivateReceipts = Vec<(PrivateStateId, Vec<PrivateReceipt>)>;
+
 /// A private state as execution reads it.
 pub trait PrivateState: StateReader {
     /// The terms that a contract came into being under.

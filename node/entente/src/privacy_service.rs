@@ -21,7 +21,7 @@ use crate::{
         PrivateSettings,
     },
     settings::NetworkSettings,
-    stop::Stop,
+    stop::{self, Stop},
 };
 use alloy_primitives::keccak256;
 use anyhow::{Context as _, bail};
@@ -142,13 +142,7 @@ impl PrivacyService {
         drop(self.socket);
         self.stall.stop();
         self.network.shutdown().await;
-        let threads = self.threads;
-        let joined = tokio::task::spawn_blocking(move || {
-            for thread in threads {
-                drop(thread.join());
-            }
-        });
-        drop(joined.await);
+        stop::join(self.threads).await;
     }
 }
 

@@ -41,6 +41,16 @@ impl StopHandle {
     }
 }
 
+/// Waits until these threads have ended.
+pub(crate) async fn join(threads: Vec<std::thread::JoinHandle<()>>) {
+    let joined = tokio::task::spawn_blocking(move || {
+        for thread in threads {
+            drop(thread.join());
+        }
+    });
+    drop(joined.await);
+}
+
 /// Runs a part on a thread of its own. A failure or a panic stops the node: a validator that
 /// lost its engine or its chain must not look alive.
 ///

@@ -191,13 +191,7 @@ impl Node {
         drop(self.chain.send(ChainCommand::Stop));
         self.pool.stop();
         self.network.shutdown().await;
-        let threads = self.threads;
-        let joined = tokio::task::spawn_blocking(move || {
-            for thread in threads {
-                drop(thread.join());
-            }
-        });
-        drop(joined.await);
+        stop::join(self.threads).await;
     }
 }
 

@@ -3,7 +3,6 @@
 mod private;
 mod validators;
 
-pub use private::PrivateReceipts;
 pub(crate) use validators::stored_tally;
 use validators::supported;
 
@@ -15,7 +14,8 @@ use crate::{
 use alloy_primitives::Address;
 use entente_chain::{
     ChainSpec, Header, Receipt, RecoveredBlock, SealedHeader, header_hash,
-    limits::REORGANISATION_BLOCKS_MAX, spec::EngineKind, votes::VoteTally,
+    limits::REORGANISATION_BLOCKS_MAX, private::PrivateReceipts, spec::EngineKind,
+    votes::VoteTally,
 };
 use entente_consensus::{
     BuildAttributes, ChainPosition, Verdict,

@@ -15,6 +15,6 @@ mod reorganize;
 pub use contract::ContractError;
 pub use error::LedgerError;
 pub use execution::Execution;
-pub use ledger::{CommittedBlock, Ledger, PrivateReceipts};
+pub use ledger::{CommittedBlock, Ledger};
 pub use private::{PrivateLedger, Residents};
 pub use reorganize::{Reorganization, RevertedBlock};

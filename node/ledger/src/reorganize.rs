@@ -2,10 +2,10 @@
 //! brings the old one back; a process that dies in between opens at a block that both sides know,
 //! as every block is taken back and committed by a batch of its own.
 
-use crate::{CommittedBlock, Ledger, LedgerError, PrivateReceipts, ledger::stored_tally};
+use crate::{CommittedBlock, Ledger, LedgerError, ledger::stored_tally};
 use entente_chain::{
     BlockNumber, Receipt, RecoveredBlock, SealedHeader, limits::REORGANISATION_BLOCKS_MAX,
-    spec::EngineKind,
+    private::PrivateReceipts, spec::EngineKind,
 };
 use std::sync::Arc;
 

@@ -92,15 +92,9 @@ fn send_raw_private(service: Arc<Service>, params: Params) -> BoxFuture<Answer> 
 fn distribute(service: Arc<Service>, params: Params) -> BoxFuture<Answer> {
     Box::pin(async move {
         let (transaction, request) = signed(&service, &params)?;
-        let (state, inner) = (params.private_state, Arc::clone(&transaction));
         let wrapped = Zeroizing::new(inner_json(&transaction)?);
-        let named = request.from;
         let parties = request.clone();
-        let stored = crate::private_sending::payload_hash(&inner)?;
-        let stored = service.private()?.backend.stored(stored).map_err(refused)?;
-        let sender = stored.map(|stored| stored.sender).or(named);
-        service.distribute_signed(state.clone(), request, transaction).await?;
-        let from = service.sending_key(&state, sender)?;
+        let from = service.distribute_signed(params.private_state, request, transaction).await?;
         let distribution = parties.distribution(from).without_terms();
         let hash = service.distribute(wrapped, distribution).await?;
         service.answer(&Bytes::from(hash))

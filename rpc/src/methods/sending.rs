@@ -59,6 +59,12 @@ impl Asked {
         Ok(Self { draft, private, state: params.private_state.clone() })
     }
 
+    /// The key that sends, when the transaction is private.
+    fn key(&self, service: &Service) -> Result<Option<RecipientKey>, RpcError> {
+        let key = |private: &PrivateRequest| service.sending_key(&self.state, private.from);
+        self.private.as_ref().map(key).transpose()
+    }
+
     /// Chooses gas and fees on a blocking thread.
     async fn choose(&mut self, service: &Arc<Service>) -> Result<(), RpcError> {
         let mut draft = self.draft.clone();
@@ -90,10 +96,7 @@ pub(crate) async fn send(service: &Arc<Service>, params: Params) -> Result<B256,
     let from = asked.draft.from;
     let accounts = Arc::clone(&service.context.accounts);
     let signer = accounts.signer(from).ok_or_else(unknown_account)?;
-    let key = match &asked.private {
-        Some(private) => Some(service.sending_key(&asked.state, private.from)?),
-        None => None,
-    };
+    let key = asked.key(service)?;
     asked.choose(service).await?;
     let private = asked.private.take().zip(key);
     let is_call = asked.draft.request.to.is_some_and(|to| to.is_call());
@@ -228,10 +231,7 @@ fn fill_transaction(service: Arc<Service>, params: Params) -> BoxFuture<Answer> 
     Box::pin(async move {
         let mut asked = Asked::read(&params)?;
         let from = asked.draft.from;
-        let key = match &asked.private {
-            Some(private) => Some(service.sending_key(&asked.state, private.from)?),
-            None => None,
-        };
+        let key = asked.key(&service)?;
         asked.choose(&service).await?;
         let nonce = match asked.draft.needs_nonce() {
             true => next_nonce(&service, from).await?,

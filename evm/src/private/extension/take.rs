@@ -2,7 +2,7 @@
 
 use super::{ContractDump, ExtensionEvent, is_management_code};
 use crate::{BlockError, code_cache::analyse, database::BlockState};
-use alloy_primitives::{Address, B512, Log, U256, hex};
+use alloy_primitives::{Address, Log, U256, hex};
 use entente_chain::{
     StateError,
     private::{
@@ -178,8 +178,7 @@ impl Extending<'_, '_> {
 }
 
 fn read_uuid(text: &str) -> Option<PayloadHash> {
-    let bytes = hex::decode(text).ok()?;
-    Some(PayloadHash(B512::from(<[u8; 64]>::try_from(bytes).ok()?)))
+    PayloadHash::from_data(&hex::decode(text).ok()?)
 }
 
 fn journal_account(dump: &ContractDump) -> JournalAccount {

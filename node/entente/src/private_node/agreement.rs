@@ -6,9 +6,10 @@ use alloy_rlp::{Decodable as _, Encodable as _, RlpDecodable, RlpEncodable};
 use crossbeam_channel::{Receiver, Sender};
 use entente_chain::{
     BlockNumber, EnvironmentId, NodeId, RecoveredBlock,
-    private::{PayloadHash, PrivatePayload, PrivateReceipt, PrivateStateId, RecipientKey},
+    private::{
+        PayloadHash, PrivatePayload, PrivateReceipt, PrivateReceipts, PrivateStateId, RecipientKey,
+    },
 };
-use entente_ledger::PrivateReceipts;
 use entente_p2p::{NodeKey, is_signed_by};
 use entente_privacy::Privacy;
 use entente_storage::{PrivateStates, StoreError};

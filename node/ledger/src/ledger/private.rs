@@ -2,16 +2,10 @@
 
 use super::Ledger;
 use crate::LedgerError;
-use entente_chain::{
-    BlockNumber,
-    private::{PrivateReceipt, PrivateStateId},
-};
+use entente_chain::{BlockNumber, private::PrivateReceipts};
 use entente_evm::PrivateExecuted;
 use entente_storage::{PrivateCommit, StoreError};
 use std::sync::Arc;
-
-/// Private receipts of one block, by private state.
-pub type PrivateReceipts = Vec<(PrivateStateId, Vec<PrivateReceipt>)>;
 
 impl Ledger {
     /// Works the roots of private states out; writes nothing.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{code_cache::CodeCache, testing::MemoryState};
-use alloy_primitives::{B256, Bytes, LogData, keccak256};
+use alloy_primitives::{B256, B512, Bytes, LogData, keccak256};
 use alloy_trie::TrieAccount;
 use entente_chain::{
     Account, BlockNumber, StateChanges, StateReader,
