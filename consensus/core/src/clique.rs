@@ -85,7 +85,6 @@ pub struct Clique {
     next_number: BlockNumber,
     requests: u64,
     best_peer_head: BlockNumber,
-    finals: FinalHeights,
     /// The block that the next engine is bound to build on.
     preferred: Option<B256>,
 }
@@ -103,7 +102,6 @@ impl Clique {
     pub fn new(spec: Arc<ChainSpec>, signer: Option<SealSigner>, settings: CliqueSettings) -> Self {
         Self {
             rules: rules::rules_for(Arc::clone(&spec)),
-            finals: FinalHeights::of(&spec),
             preferred: None,
             spec,
             signer,
@@ -150,8 +148,7 @@ impl Clique {
         self.head_since = now.elapsed;
         let ours = self.has_a_say(position.head.number);
         self.tree = ours.then(|| {
-            let tree = Tree::new(position, ancestors).with_signers(&self.rules);
-            tree.with_finals(self.finals.clone())
+            Tree::new(position, ancestors, FinalHeights::of(&self.spec)).with_signers(&self.rules)
         });
         self.turn = None;
     }
@@ -167,8 +164,8 @@ impl Clique {
         match &mut self.tree {
             Some(tree) => tree.commit(position, &self.rules),
             None => {
-                let tree = Tree::new(position, Vec::new());
-                self.tree = Some(tree.with_finals(self.finals.clone()));
+                let finals = FinalHeights::of(&self.spec);
+                self.tree = Some(Tree::new(position, Vec::new(), finals));
             }
         }
     }
@@ -232,9 +229,9 @@ impl Clique {
         let Some(preferred) = self.preferred.filter(|hash| tree.get(*hash).is_some()) else {
             return better;
         };
-        let last_final = self.finals.newest(head.number);
+        let last_final = tree.newest_final(head.number);
         let end = |blocks: &[RecoveredBlock]| blocks.last().map_or(0, |last| last.header.number);
-        let settled = |blocks: &[RecoveredBlock]| self.finals.newest(end(blocks)) > last_final;
+        let settled = |blocks: &[RecoveredBlock]| tree.newest_final(end(blocks)) > last_final;
         if better.as_ref().is_some_and(|(_, blocks)| settled(blocks)) {
             return better;
         }
@@ -242,7 +239,7 @@ impl Clique {
             return None;
         }
         let way = tree.way_to(preferred);
-        way.filter(|(_, blocks)| self.finals.newest(end(blocks)) >= last_final)
+        way.filter(|(_, blocks)| tree.newest_final(end(blocks)) >= last_final)
     }
 
     /// Has the best branch made canonical, if it is not.

@@ -12,7 +12,7 @@ use entente_chain::{BlockNumber, ChainSpec, ValidatorSet, spec::EngineKind};
 use std::cmp::Reverse;
 
 /// Heights whose blocks another engine decides for good: from the first up to, not with, the second.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct FinalHeights(Vec<(BlockNumber, BlockNumber)>);
 
 impl FinalHeights {

@@ -46,24 +46,18 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    pub(super) fn new(position: ChainPosition, ancestors: Vec<ChainPosition>) -> Self {
+    pub(super) fn new(
+        position: ChainPosition,
+        ancestors: Vec<ChainPosition>,
+        finals: FinalHeights,
+    ) -> Self {
         let head = position.head.hash();
-        let mut tree = Self {
-            nodes: BTreeMap::new(),
-            head,
-            bad: BTreeSet::new(),
-            body_bytes: 0,
-            finals: FinalHeights::default(),
-        };
+        let mut tree =
+            Self { nodes: BTreeMap::new(), head, bad: BTreeSet::new(), body_bytes: 0, finals };
         for position in ancestors.into_iter().chain([position]) {
             tree.insert(position, Address::ZERO, None);
         }
         tree
-    }
-
-    /// Knows at which heights other engines decide for good.
-    pub(super) fn with_finals(self, finals: FinalHeights) -> Self {
-        Self { finals, ..self }
     }
 
     /// Reads who sealed the blocks that it began with: with EIP-3436 a restarted node must weigh its
@@ -208,6 +202,11 @@ impl Tree {
             self.bad.pop_first();
         }
         signer
+    }
+
+    /// The newest height of a branch that ends at `number` which another engine decides for good.
+    pub(super) fn newest_final(&self, number: BlockNumber) -> BlockNumber {
+        self.finals.newest(number)
     }
 
     fn weight(&self, node: &Node, eip3436: bool) -> Weight {

@@ -124,6 +124,7 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clique::fork_choice::FinalHeights;
     use crate::{clique::tree::Node, engine::ChainPosition};
     use alloy_primitives::{Bytes, U256};
     use entente_chain::{
@@ -170,7 +171,7 @@ mod tests {
 
     fn tree(mut positions: Vec<ChainPosition>) -> Tree {
         let head = positions.pop().expect("a head");
-        Tree::new(head, positions)
+        Tree::new(head, positions, FinalHeights::default())
     }
 
     fn put(tree: &mut Tree, parent: &ChainPosition, block: &RecoveredBlock) -> ChainPosition {
