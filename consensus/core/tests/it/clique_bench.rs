@@ -1,7 +1,7 @@
 //! One engine of a Clique chain, among signers whose blocks the test seals itself.
 
 use crate::{
-    ibft_chain::{ENVIRONMENT, signers},
+    ibft_chain::{ENVIRONMENT, berlin_chain, signers, step},
     ibft_world::{START_UNIX, id, recovered},
     raft_chain::position_after,
 };
@@ -10,20 +10,19 @@ use alloy_primitives::{Address, B256, U256};
 use entente_chain::{
     BlockBody, ChainSpec, Header, RecoveredBlock, SealedHeader,
     extra_data::{clique::CliqueExtra, qbft::QbftExtra},
-    fork::{Fork, ForkSchedule},
     signer::SealSigner,
-    spec::{BaseFeeMode, BlockRules, EngineKind},
+    spec::{BlockRules, EngineKind},
     transition::Transition,
 };
 use entente_consensus::{
     Action, BuildAttributes, BuildId, ChainPosition, Engine, ImportId, Input, Message, Now, Record,
-    Step, clique,
+    clique,
     ibft::{self, Proposal, ProposalPayload, Signed, View},
     message::{Gate, admit},
     rules::{HeaderRules, clique_digest, clique_in_turn, next_header, rules_for},
     schedule::{EngineSettings, Schedule},
 };
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// Seconds between blocks.
 const PERIOD: u64 = 1;
@@ -49,16 +48,7 @@ impl Bench {
             eip3436,
             ..BlockRules::new(EngineKind::Clique)
         };
-        let spec = Arc::new(ChainSpec {
-            chain_id: 1337,
-            is_quorum: false,
-            forks: ForkSchedule::all_until(Fork::Berlin),
-            base_fee: BaseFeeMode::Zero,
-            genesis_rules,
-            transitions,
-            nanosecond_timestamps: false,
-            blob_schedule: Vec::new(),
-        });
+        let spec = berlin_chain(genesis_rules, transitions);
         let rules = rules_for(Arc::clone(&spec));
         let keys = signers(count);
         let addresses: Vec<Address> = keys.iter().map(SealSigner::address).collect();
@@ -95,18 +85,7 @@ impl Bench {
 
     pub(crate) fn step(&mut self, input: Input) -> Vec<Action> {
         let now = Now { elapsed: self.now, unix: START_UNIX + self.now };
-        let mut step = Step::default();
-        self.engine.step(now, input, &mut step);
-        let mut actions = Vec::new();
-        let log = &mut self.log;
-        let written = step.perform(
-            |records| {
-                log.extend_from_slice(records);
-                Ok::<(), Infallible>(())
-            },
-            |action| actions.push(action),
-        );
-        assert!(written.is_ok());
+        let actions = step(&mut *self.engine, now, input, &mut self.log);
         self.importing = actions.iter().find_map(importing).or(self.importing);
         actions
     }

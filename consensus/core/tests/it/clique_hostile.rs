@@ -2,18 +2,17 @@
 //! passed it on, and is neither executed nor relayed.
 
 use crate::{
-    ibft_chain::{ENVIRONMENT, signers},
+    ibft_chain::{ENVIRONMENT, berlin_chain, signers},
     ibft_world::{START_UNIX, id, recovered},
 };
 use alloy_consensus::constants::EMPTY_ROOT_HASH;
 use alloy_primitives::{Address, B64, B256, Bytes, U256};
 use entente_chain::{
-    BlockBody, BlockNumber, ChainSpec, EnvironmentId, Header, RecoveredBlock, SealedHeader,
+    BlockBody, BlockNumber, EnvironmentId, Header, RecoveredBlock, SealedHeader,
     extra_data::{clique::CliqueExtra, qbft::Seal},
-    fork::{Fork, ForkSchedule},
     limits::{CONSENSUS_FRAME_BYTES_MAX, FUTURE_HEIGHTS_MAX, REORGANISATION_BLOCKS_MAX},
     signer::SealSigner,
-    spec::{BaseFeeMode, BlockRules, EngineKind},
+    spec::{BlockRules, EngineKind},
 };
 use entente_consensus::{
     Action, BuildAttributes, ChainPosition, Engine, ImportId, Input, Message, Now, Step,
@@ -42,16 +41,7 @@ impl Bench {
             eip3436: true,
             ..BlockRules::new(EngineKind::Clique)
         };
-        let spec = Arc::new(ChainSpec {
-            chain_id: 1337,
-            is_quorum: false,
-            forks: ForkSchedule::all_until(Fork::Berlin),
-            base_fee: BaseFeeMode::Zero,
-            genesis_rules,
-            transitions: Vec::new(),
-            nanosecond_timestamps: false,
-            blob_schedule: Vec::new(),
-        });
+        let spec = berlin_chain(genesis_rules, Vec::new());
         let rules = rules_for(Arc::clone(&spec));
         let keys = signers(SIGNERS);
         let addresses: Vec<Address> = keys.iter().map(SealSigner::address).collect();

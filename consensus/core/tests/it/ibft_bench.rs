@@ -1,7 +1,7 @@
 //! One engine among validators whose messages the test writes itself.
 
 use crate::{
-    ibft_chain::{ENVIRONMENT, Timing, build, genesis, position_at, set_of, signers, spec},
+    ibft_chain::{ENVIRONMENT, Timing, build, genesis, position_at, set_of, signers, spec, step},
     ibft_world::{START_UNIX, id, recovered},
 };
 use alloy_primitives::{B256, Bytes, U256};
@@ -10,14 +10,14 @@ use entente_chain::{
     header_hash::qbft_commit_digest, signer::SealSigner, spec::EngineKind,
 };
 use entente_consensus::{
-    Action, BuildAttributes, Engine, Input, Message, Now, Record, Step, Verdict,
+    Action, BuildAttributes, Input, Message, Now, Record, Verdict,
     ibft::{
         self, CommitPayload, Ibft, IbftSettings, Payload, PreparePayload, Proposal,
         ProposalPayload, RoundChange, RoundChangePayload, Signed, View,
     },
     message::{AdmissionError, Admitted, Gate, admit},
 };
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 /// A prepared round, its block and the prepares for it.
 pub(crate) type Lock = (u64, RecoveredBlock, Vec<Signed<PreparePayload>>);
@@ -58,19 +58,7 @@ impl Bench {
 
     pub(crate) fn step(&mut self, input: Input) -> Vec<Action> {
         let now = Now { elapsed: self.now, unix: START_UNIX + self.now };
-        let mut step = Step::default();
-        self.engine.step(now, input, &mut step);
-        let mut actions = Vec::new();
-        let log = &mut self.log;
-        let written = step.perform(
-            |records| {
-                log.extend_from_slice(records);
-                Ok::<(), Infallible>(())
-            },
-            |action| actions.push(action),
-        );
-        assert!(written.is_ok());
-        actions
+        step(&mut self.engine, now, input, &mut self.log)
     }
 
     pub(crate) fn admit(&self, frame: &Bytes) -> Result<Admitted, AdmissionError> {

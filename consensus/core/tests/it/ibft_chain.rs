@@ -17,10 +17,11 @@ use entente_chain::{
     seal::recover_seal,
     signer::SealSigner,
     spec::{BaseFeeMode, BlockRules, EngineKind},
+    transition::Transition,
     votes::VoteTally,
 };
-use entente_consensus::{BuildAttributes, ChainPosition};
-use std::{collections::BTreeSet, sync::Arc};
+use entente_consensus::{Action, BuildAttributes, ChainPosition, Engine, Input, Now, Record, Step};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
 /// Where a chain with these validators and no votes stands.
 pub(crate) fn position_at(head: SealedHeader, next: &ValidatorSet) -> ChainPosition {
@@ -68,16 +69,45 @@ pub(crate) fn spec(timing: Timing) -> Arc<ChainSpec> {
         gas_price_enabled: false,
         ..BlockRules::new(timing.format)
     };
+    berlin_chain(genesis_rules, Vec::new())
+}
+
+/// A chain with a free price, by the rules of Berlin.
+pub(crate) fn berlin_chain(
+    genesis_rules: BlockRules,
+    transitions: Vec<Transition>,
+) -> Arc<ChainSpec> {
     Arc::new(ChainSpec {
         chain_id: 1337,
         is_quorum: false,
         forks: ForkSchedule::all_until(Fork::Berlin),
         base_fee: BaseFeeMode::Zero,
         genesis_rules,
-        transitions: Vec::new(),
+        transitions,
         nanosecond_timestamps: false,
         blob_schedule: Vec::new(),
     })
+}
+
+/// Feeds an engine; what it records goes to the log before its actions are answered.
+pub(crate) fn step(
+    engine: &mut dyn Engine,
+    now: Now,
+    input: Input,
+    log: &mut Vec<Record>,
+) -> Vec<Action> {
+    let mut step = Step::default();
+    engine.step(now, input, &mut step);
+    let mut actions = Vec::new();
+    let written = step.perform(
+        |records| {
+            log.extend_from_slice(records);
+            Ok::<(), Infallible>(())
+        },
+        |action| actions.push(action),
+    );
+    assert!(written.is_ok());
+    actions
 }
 
 /// Keys whose addresses ascend, so that index and turn agree.

@@ -23,6 +23,8 @@ mod private;
 mod private_keys;
 mod private_kills;
 mod q2t;
+#[path = "../../../ledger/tests/it/registry.rs"]
+mod registry;
 mod tidy;
 mod validator_contract;
 mod wallet;

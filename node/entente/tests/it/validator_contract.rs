@@ -4,58 +4,24 @@
 use crate::{
     http::{call, head, wait_for},
     network::Network,
+    registry::{REGISTRY, decide_from_genesis, deploy, slots, storing},
     wallet::Wallet,
 };
 use alloy_consensus::TxLegacy;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256, address};
+use alloy_primitives::{Address, Bytes, TxKind, U256};
 use entente_chain::extra_data::qbft::QbftExtra;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const REGISTRY: Address = address!("0x0000000000000000000000000000000000007777");
-
-/// `getValidators()` for four bytes of input; any other input is pairs of slot and value to store.
-/// Slot 0 holds how many there are, the slots from 1 on hold them.
-const CODE: &str = concat!(
-    "0x36600414602157",             // CALLDATASIZE 4 EQ :get JUMPI
-    "60005b80361115601f57",         // 0 loop: DUP1 CALLDATASIZE GT ISZERO :end JUMPI
-    "8060200135813555",             // DUP1 32 ADD CALLDATALOAD DUP2 CALLDATALOAD SSTORE
-    "604001600956",                 // 64 ADD :loop JUMP
-    "5b00",                         // end: STOP
-    "5b60206000526000548060205280", // get: 32 0 MSTORE 0 SLOAD DUP1 32 MSTORE DUP1
-    "5b8015604657",                 // next: DUP1 ISZERO :done JUMPI
-    "80548160051b60200152",         // DUP1 SLOAD DUP2 5 SHL 32 ADD MSTORE
-    "60019003602f56",               // 1 SWAP1 SUB :next JUMP
-    "5b5060051b6040016000f3",       // done: POP 5 SHL 64 ADD 0 RETURN
-);
-
-fn slots(validators: &[Address]) -> Vec<(U256, U256)> {
-    let words = validators.iter().map(|address| U256::from_be_bytes(address.into_word().0));
-    let count = U256::from(validators.len());
-    (0_u64..).map(U256::from).zip(std::iter::once(count).chain(words)).collect()
-}
-
 /// The validators of a genesis file, ascending.
 fn listed(block: &Value) -> Vec<Address> {
     let extra: Bytes = serde_json::from_value(block["extraData"].clone()).expect("extraData");
     QbftExtra::decode(&extra).expect("extraData of QBFT").validators
 }
 
-fn deploy(genesis: &mut Value, validators: &[Address]) {
-    let storage: Map<String, Value> = slots(validators)
-        .into_iter()
-        .map(|(slot, value)| (B256::from(slot).to_string(), json!(B256::from(value))))
-        .collect();
-    genesis["alloc"][REGISTRY.to_string()] =
-        json!({ "balance": "0x0", "code": CODE, "storage": storage });
-}
-
 /// Stores another list; the block that did.
 fn store(port: u16, wallet: &mut Wallet, validators: &[Address]) -> u64 {
-    let pairs = slots(validators);
-    let input = pairs.iter().flat_map(|(slot, value)| [slot, value]);
-    let input: Vec<u8> = input.flat_map(|word| word.to_be_bytes::<32>()).collect();
     let raw = wallet.next(|nonce| TxLegacy {
         chain_id: Some(1337),
         nonce,
@@ -63,7 +29,7 @@ fn store(port: u16, wallet: &mut Wallet, validators: &[Address]) -> u64 {
         gas_limit: 1_000_000,
         to: TxKind::Call(REGISTRY),
         value: U256::ZERO,
-        input: input.into(),
+        input: storing(&slots(validators)),
     });
     let hash = call(port, "eth_sendRawTransaction", json!([raw])).expect("taken");
     let receipt = wait_for("the receipt", PATIENCE, || {
@@ -114,8 +80,7 @@ fn a_transaction_changes_the_validators_and_a_transition_hands_over_to_votes() {
     let network = Network::with_genesis("ibft", 4, "250ms", |genesis| {
         all = listed(genesis);
         deploy(genesis, &all);
-        genesis["config"]["qbft"]["validatorcontractaddress"] = json!(REGISTRY);
-        genesis["config"]["qbft"]["validatorselectionmode"] = json!("contract");
+        decide_from_genesis(genesis);
         genesis["config"]["transitions"] =
             json!([{ "block": BACK, "validatorselectionmode": "blockheader" }]);
     });
@@ -199,8 +164,7 @@ fn under_clique_the_contract_is_silent_and_under_ibft_it_speaks_again() {
     let network = Network::with_genesis("ibft", 4, "250ms", |genesis| {
         all = listed(genesis);
         deploy(genesis, &all);
-        genesis["config"]["qbft"]["validatorcontractaddress"] = json!(REGISTRY);
-        genesis["config"]["qbft"]["validatorselectionmode"] = json!("contract");
+        decide_from_genesis(genesis);
         genesis["config"]["transitions"] = json!([
             { "block": AWAY, "algorithm": "clique", "eip3436": true, "blockperiodseconds": 1 },
             { "block": BACK, "algorithm": "qbft" },

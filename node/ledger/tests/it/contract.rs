@@ -1,7 +1,8 @@
 //! Validators by contract: from genesis on, changed by transactions, switched by transitions.
 
 use crate::{
-    registry::{REGISTRY, decide_from_genesis, deploy, slots, some, storing},
+    registry::{REGISTRY, decide_from_genesis, deploy, slots, storing},
+    seals::some,
     world::{NOW, World, genesis_file, transaction},
 };
 use alloy_primitives::U256;

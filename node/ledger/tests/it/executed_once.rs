@@ -1,7 +1,7 @@
 //! What was executed is found again after sealing has changed the hash.
 
 use crate::{
-    registry::some,
+    seals::some,
     seals::{addresses, keys, seal},
     world::{NOW, World, genesis_of, transaction},
 };
