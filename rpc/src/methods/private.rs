@@ -47,10 +47,7 @@ pub(super) const METHODS: &[Method] = &[
             service.answer(&key.map_err(refused)?)
         })
     }),
-    heavy("privacy_erasePayload", 1, |service, params| {
-        let erased = service.private()?.backend.erase(hash_parameter(params)?);
-        service.answer(&erased.map_err(refused)?)
-    }),
+    heavy("privacy_erasePayload", 1, erase),
     heavy("privacy_assumeNoParty", 1, |service, params| {
         service.private()?.backend.give_up(hash_parameter(params)?);
         service.answer(&true)
@@ -108,6 +105,16 @@ fn hash_parameter(params: &Params) -> Result<PayloadHash, RpcError> {
         let got = bytes.len();
         RpcError::argument(0, format!("Expected a Quorum digest of length 64, but got {got}"))
     })
+}
+
+/// Erases a payload of the caller's private state; false: it has none under this hash.
+fn erase(service: &Service, params: &Params) -> Answer {
+    let hash = hash_parameter(params)?;
+    let erased = match readable(service, params, hash)? {
+        Some(_) => service.private()?.backend.erase(hash).map_err(refused)?,
+        None => false,
+    };
+    service.answer(&erased)
 }
 
 /// A payload that the caller's private state is a party to.

@@ -141,6 +141,8 @@ fn markers_hide_who_sends_what_where_and_a_node_keeps_private_states_apart() {
     let hash = send("PS1", None, &transaction).expect("sent");
     parties.receipt(0, &hash);
     assert_eq!(parties.stored(0, &contract), json!(answer));
+    let sent = parties.ask(0, "eth_getTransactionByHash", json!([hash])).expect("sent");
+    let payload = sent["input"].clone();
     transaction["privateFrom"] = json!(second);
     transaction["data"] = json!(random_word());
     let hash = send("PS2", Some(TOKEN), &transaction).expect("sent");
@@ -148,4 +150,39 @@ fn markers_hide_who_sends_what_where_and_a_node_keeps_private_states_apart() {
     let status = within("PS2", Some(TOKEN), "privacy_status", json!([])).expect("a status");
     assert_eq!(status["keys"], json!([second]));
     assert_eq!(read("PS1", None), Ok(json!(answer)));
+
+    payload_is_erased_by_its_own_state(port, &payload, &answer);
+    assert_eq!(read("PS1", None), Ok(json!(answer)), "the state stays");
+    new_key_is_sent_to(&parties);
+}
+
+/// A payload is erased by the private state that has it, and by no other.
+fn payload_is_erased_by_its_own_state(port: u16, payload: &Value, answer: &str) {
+    let payload_of =
+        |state: &str, token, method: &str| call_in(port, (state, token), method, json!([payload]));
+    let plain = payload_of("PS1", None, "eth_getQuorumPayload");
+    assert_eq!(plain, Ok(json!(answer)));
+    assert_eq!(payload_of("PS2", Some(TOKEN), "privacy_erasePayload"), Ok(json!(false)));
+    assert_eq!(payload_of("PS1", None, "eth_getQuorumPayload"), plain);
+    assert_eq!(payload_of("PS1", None, "privacy_erasePayload"), Ok(json!(true)));
+    assert_eq!(payload_of("PS1", None, "eth_getQuorumPayload"), Ok(json!("0x")));
+    assert_eq!(payload_of("PS1", None, "privacy_erasePayload"), Ok(json!(false)));
+}
+
+/// A key that is made while the node runs gets what is sent to it.
+fn new_key_is_sent_to(parties: &Parties) {
+    let refused = call_in(parties.network.port(3), ("PS1", None), "privacy_newKey", json!([]))
+        .expect_err("not the default");
+    assert!(refused.contains("privacy.states"), "{refused}");
+    let third = parties.ask(3, "privacy_newKey", json!([])).expect("a key");
+    let word = random_word();
+    let transaction = json!({
+        "from": parties.accounts[1], "data": init_code(&word), "gas": "0x100000",
+        "privateFor": [third],
+    });
+    let hash = wait_for("the new key", PATIENCE, || {
+        parties.ask(1, "eth_sendTransaction", json!([transaction])).ok()
+    });
+    let contract = parties.receipt(3, &hash)["contractAddress"].clone();
+    assert_eq!(parties.stored(3, &contract), json!(word));
 }
