@@ -8,7 +8,7 @@ use alloy_primitives::Address;
 use entente_chain::private::{PrivateStateId, RecipientKey};
 use entente_evm::extension::{self as management, ExtensionEvent};
 use jsonrpsee::server::StopHandle;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::pending, sync::Arc, time::Duration};
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
     time::{Instant, sleep},
@@ -63,22 +63,43 @@ pub(crate) async fn run(
 ) {
     let work = async {
         let mut sent = Steps::new();
-        let mut waits = work(&service, &mut sent).await;
         loop {
-            tokio::select! {
-                head = heads.recv() => match head {
-                    Ok(head) if !concerns(&head) => continue,
-                    Ok(_) | Err(RecvError::Lagged(_)) => {}
-                    Err(RecvError::Closed) => return,
-                },
-                () = sleep(RETRY), if waits => {}
+            let retry = work(&service, &mut sent).await.then_some(RETRY);
+            if !wake(&mut heads, |head| concerns(head), retry).await {
+                return;
             }
-            waits = work(&service, &mut sent).await;
         }
     };
     tokio::select! {
         () = work => {}
         () = stopped.shutdown() => {}
+    }
+}
+
+/// Waits for a block that says something about a request, and at most for the time after which a
+/// step is tried again; false once no more blocks come.
+async fn wake<H: Clone>(
+    heads: &mut Receiver<H>,
+    concerns: impl Fn(&H) -> bool,
+    retry: Option<Duration>,
+) -> bool {
+    // One deadline for all blocks: a wait that began anew with each of them would never end.
+    let retried = async {
+        match retry {
+            Some(retry) => sleep(retry).await,
+            None => pending().await,
+        }
+    };
+    tokio::pin!(retried);
+    loop {
+        tokio::select! {
+            head = heads.recv() => match head {
+                Ok(head) if !concerns(&head) => {}
+                Ok(_) | Err(RecvError::Lagged(_)) => return true,
+                Err(RecvError::Closed) => return false,
+            },
+            () = &mut retried => return true,
+        }
     }
 }
 
@@ -187,6 +208,37 @@ async fn perform(
 #[cfg(test)]
 mod tests {
     use super::{super::record::record, *};
+    use tokio::sync::broadcast;
+
+    /// With blocks closer together than [`RETRY`] a step that had failed was never tried again.
+    #[tokio::test]
+    async fn blocks_that_concern_nobody_do_not_put_a_retry_off() {
+        let (blocks, mut heads) = broadcast::channel(8);
+        let chain = async move {
+            for number in 0..2_000 {
+                // Nobody listens any more once the retry is due.
+                let _ = blocks.send(number);
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let retry = Duration::from_millis(50);
+        let woken = tokio::select! {
+            () = chain => false,
+            woken = wake(&mut heads, |_: &i32| false, Some(retry)) => woken,
+        };
+        assert!(woken, "the retry never came");
+    }
+
+    #[tokio::test]
+    async fn a_block_that_concerns_a_request_wakes_and_the_end_of_blocks_ends_it() {
+        let (blocks, mut heads) = broadcast::channel(8);
+        for number in [1, 2] {
+            blocks.send(number).expect("a listener");
+        }
+        assert!(wake(&mut heads, |number| *number == 2, None).await);
+        drop(blocks);
+        assert!(!wake(&mut heads, |_| true, None).await);
+    }
 
     #[test]
     fn each_step_follows_from_what_the_chain_says() {
