@@ -193,6 +193,8 @@ pub struct RpcConfig {
     pub namespaces: Vec<Namespace>,
     /// Whether transactions without a chain id (before EIP-155) are taken.
     pub allow_unprotected_transactions: bool,
+    /// Servers (`http://host:port`) that `eth_sendTransactionAsync` may tell its result to.
+    pub callbacks: Vec<String>,
     /// Private states that callers may choose; the default one is open where it is not named.
     pub private_states: Vec<StateAccess>,
     /// Whether private transactions of the node's own accounts go out inside privacy markers.
@@ -211,6 +213,7 @@ impl Default for RpcConfig {
             cors_origins: Vec::new(),
             namespaces: vec![Namespace::Eth, Namespace::Net, Namespace::Web3, Namespace::Entente],
             allow_unprotected_transactions: false,
+            callbacks: Vec::new(),
             private_states: Vec::new(),
             privacy_markers: false,
             connection_threads: 2,

@@ -2,6 +2,7 @@
 
 use crate::{
     Backend, Namespace, RpcLimits,
+    callbacks::Callbacks,
     error::{Answer, RpcError},
     filters::Filters,
     local_accounts::LocalAccounts,
@@ -99,6 +100,7 @@ pub(crate) struct Service {
     pub(crate) namespaces: Vec<Namespace>,
     pub(crate) filters: Filters,
     pub(crate) desk: SendDesk,
+    pub(crate) callbacks: Callbacks,
     /// Private transactions go out inside privacy markers.
     pub(crate) markers: bool,
     /// The node's runtime: heavy work runs on its blocking threads, not on connection threads.

@@ -6,6 +6,7 @@
 //! `error.rs` (the table of every code).
 
 mod backend;
+mod callbacks;
 mod config;
 mod context;
 mod error;

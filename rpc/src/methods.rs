@@ -27,6 +27,7 @@ use crate::{
     backend::BoxFuture,
     context::Service,
     error::{Answer, RpcError},
+    middleware::calls::CallId,
     params::Params,
 };
 use entente_chain::private::PrivateStateId;
@@ -125,6 +126,7 @@ fn add(module: &mut RpcModule<Service>, method: Method) -> Result<(), RegisterMe
         params.at_most(most)?;
         params.connection = caller.get::<ConnectionId>().map_or(0, |id| id.0);
         params.private_state = chosen_state(caller);
+        params.call_id = caller.get::<CallId>().map(|id| id.0.clone()).unwrap_or_default();
         Ok::<_, RpcError>(params)
     };
     match run {

@@ -15,6 +15,8 @@ pub(crate) struct Params {
     pub(crate) connection: usize,
     /// The private state that the caller chose.
     pub(crate) private_state: PrivateStateId,
+    /// The id of the call as JSON text, where the method tells it to others.
+    pub(crate) call_id: String,
 }
 
 /// A block as clients name it.
@@ -63,7 +65,8 @@ impl Params {
     }
 
     fn of(values: Vec<Box<RawValue>>) -> Self {
-        Self { values, connection: 0, private_state: PrivateStateId::default_state() }
+        let private_state = PrivateStateId::default_state();
+        Self { values, connection: 0, private_state, call_id: String::new() }
     }
 
     /// Refuses more parameters than a method takes.

@@ -6,6 +6,7 @@
 
 use crate::{
     Context, RpcConfig,
+    callbacks::Callbacks,
     context::Service,
     extension,
     filters::Filters,
@@ -67,6 +68,9 @@ pub enum RpcStartError {
     /// An origin is not one.
     #[error("rpc.cors: {0:?} is not an origin such as https://example.org")]
     Origin(String),
+    /// A server that may be told of sends is not one.
+    #[error("rpc.callbacks: {0:?} is not a server such as http://127.0.0.1:9000")]
+    Callback(String),
     /// Two methods have one name.
     #[error("JSON-RPC methods: {0}")]
     Methods(String),
@@ -91,7 +95,8 @@ impl RpcServer {
         let listener = TcpListener::bind(config.listen).await.map_err(bind_error)?;
         let address = listener.local_addr().map_err(bind_error)?;
         let cors = cors_layer(&config.cors_origins)?;
-        let service = Arc::new(service(&config, context));
+        let callbacks = Callbacks::new(&config.callbacks).map_err(RpcStartError::Callback)?;
+        let service = Arc::new(service(&config, context, callbacks));
         let methods = methods(&service)?;
         let threads = (0..config.connection_threads.clamp(1, 64))
             .map(ConnectionThread::start)
@@ -128,7 +133,7 @@ impl RpcServer {
     }
 }
 
-fn service(config: &RpcConfig, context: Context) -> Service {
+fn service(config: &RpcConfig, context: Context, callbacks: Callbacks) -> Service {
     let runtime = Handle::current();
     let rules = SendRules {
         spec: Arc::clone(&context.spec),
@@ -142,6 +147,7 @@ fn service(config: &RpcConfig, context: Context) -> Service {
         namespaces: config.namespaces.clone(),
         filters: Filters::new(&config.limits),
         desk,
+        callbacks,
         markers: config.privacy_markers,
         runtime,
         heavy: Arc::new(Semaphore::new(config.limits.heavy_calls)),

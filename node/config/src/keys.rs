@@ -50,7 +50,7 @@ const SWITCH: &str = "true or false";
 
 /// All keys, by section.
 #[rustfmt::skip]
-pub(crate) const KEYS: [Key; 47] = [
+pub(crate) const KEYS: [Key; 48] = [
     key("data_dir", Kind::Text, PATH, "Where the database and the node's own key live."),
     key("genesis", Kind::Text, PATH, "Genesis file; not needed once the data directory has one."),
     key("p2p.listen", Kind::Text, "an address with a port above 0, such as 0.0.0.0:30303", "Address and port for peers."),
@@ -65,6 +65,7 @@ pub(crate) const KEYS: [Key; 47] = [
     key("rpc.cors", Kind::List, "a list of origins, such as https://app.example", "Origins of web pages that may ask; `*` is any."),
     key("rpc.namespaces", Kind::List, "a list of eth, net, web3, txpool, istanbul, qbft, raft, clique, admin, debug, privacy, quorumExtension, entente", "Groups of methods that are offered."),
     key("rpc.allow_unprotected_transactions", Kind::Switch, SWITCH, "Whether transactions without a chain id (EIP-155) are taken."),
+    key("rpc.callbacks", Kind::List, "a list of servers, such as http://127.0.0.1:9000", "Servers that `eth_sendTransactionAsync` may tell its result to, as its callers name them."),
     key("rpc.limits.request_bytes", Kind::Number, BYTES, "Largest request."),
     key("rpc.limits.response_bytes", Kind::Number, BYTES, "Largest response."),
     key("rpc.limits.batch_calls", Kind::Number, COUNT, "Most calls in one batch."),

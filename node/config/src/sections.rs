@@ -162,6 +162,8 @@ pub struct RpcConfig {
     pub namespaces: Vec<String>,
     /// Whether transactions without a chain id are taken.
     pub allow_unprotected_transactions: bool,
+    /// Servers that `eth_sendTransactionAsync` may tell its result to.
+    pub callbacks: Vec<String>,
     /// Bounds.
     pub limits: RpcLimitsConfig,
 }
@@ -175,6 +177,7 @@ impl Default for RpcConfig {
             cors: Vec::new(),
             namespaces: ["eth", "net", "web3", "entente"].map(Into::into).to_vec(),
             allow_unprotected_transactions: false,
+            callbacks: Vec::new(),
             limits: RpcLimitsConfig::default(),
         }
     }

@@ -3,6 +3,7 @@
 use super::{Method, inline, waits};
 use crate::{
     backend::BoxFuture,
+    callbacks,
     context::Service,
     error::{Answer, RpcError},
     params::Params,
@@ -30,6 +31,7 @@ pub(super) const METHODS: &[Method] = &[
             service.answer(&hash)
         })
     }),
+    waits("eth_sendTransactionAsync", 1, send_detached),
     waits("eth_signTransaction", 1, sign_transaction),
     waits("eth_fillTransaction", 1, fill_transaction),
 ];
@@ -133,6 +135,39 @@ pub(crate) async fn send(service: &Arc<Service>, params: Params) -> Result<B256,
     let hash = service.desk.send(encoded).await?;
     drop(turn);
     Ok(hash)
+}
+
+/// `eth_sendTransactionAsync`: answers nothing, as GoQuorum does, before the parties have the payload;
+/// what came of it goes to the `callbackUrl`.
+fn send_detached(service: Arc<Service>, params: Params) -> BoxFuture<Answer> {
+    Box::pin(async move {
+        let callbacks = &service.callbacks;
+        let url = params.json::<WithCallback>(0)?.callback_url;
+        let url = callbacks.check(url.as_deref())?;
+        let place = callbacks.admit()?;
+        let answer = service.answer(&B256::ZERO);
+        let runtime = service.runtime.clone();
+        runtime.spawn(async move {
+            let id = params.call_id.clone();
+            let result = send(&service, params).await;
+            if let Err(cause) = &result {
+                tracing::debug!(%cause, "a send without an answer failed");
+            }
+            // Nothing of the node is held on to while a caller is told.
+            drop(service);
+            if let Some(url) = url {
+                callbacks::tell(url, id, result).await;
+            }
+            drop(place);
+        });
+        answer
+    })
+}
+
+#[derive(serde::Deserialize)]
+struct WithCallback {
+    #[serde(rename = "callbackUrl")]
+    callback_url: Option<String>,
 }
 
 /// Gives the payload to its parties.

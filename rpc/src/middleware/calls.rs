@@ -16,8 +16,14 @@ use tower::Layer;
 /// Methods that are ordered among themselves and may run at the same time inside a batch.
 const SEND: &str = "eth_sendRawTransaction";
 const SUBSCRIBE: &str = "eth_subscribe";
+/// The method that tells the id of its call to others.
+const SEND_DETACHED: &str = "eth_sendTransactionAsync";
 /// Room in a batch's response for the brackets and for errors in place of results.
 const BATCH_OVERHEAD_BYTES: usize = 1024;
+
+/// The id of a call as JSON text.
+#[derive(Clone)]
+pub(crate) struct CallId(pub(crate) String);
 
 /// Wraps the JSON-RPC service of a connection.
 #[derive(Clone)]
@@ -82,11 +88,16 @@ impl<S> CallGate<S>
 where
     S: RpcServiceT<MethodResponse = MethodResponse> + Send + Sync,
 {
-    async fn one(&self, request: Request<'_>) -> MethodResponse {
+    async fn one(&self, mut request: Request<'_>) -> MethodResponse {
         let name = request.method_name();
         if !self.known.contains(name) {
             let error = RpcError::method_not_found(name);
             return failed(request.id, error);
+        }
+        if name == SEND_DETACHED {
+            let id = serde_json::to_string(&request.id).unwrap_or_default();
+            request.extensions_mut().insert(CallId(id));
+            return self.inner.call(request).await;
         }
         if name != SUBSCRIBE {
             return self.inner.call(request).await;

@@ -156,6 +156,7 @@ fn rpc(node: &NodeConfig, private: Option<&PrivateSettings>) -> anyhow::Result<S
         cors_origins: config.cors.clone(),
         namespaces,
         allow_unprotected_transactions: config.allow_unprotected_transactions,
+        callbacks: config.callbacks.clone(),
         private_states: private_settings::access(private),
         privacy_markers: node.privacy.markers,
         limits: RpcLimits {

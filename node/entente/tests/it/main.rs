@@ -8,6 +8,7 @@
     reason = "tests panic with what went wrong, print what they measured, and take `json!(..)`"
 )]
 
+mod capture;
 mod clients;
 mod engines;
 mod extension;

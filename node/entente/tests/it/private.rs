@@ -1,9 +1,11 @@
 //! Private transactions over four real processes: who reads what, what is on the disks, and what
 //! happens when a party is away or dies.
 
+mod detached;
 mod several;
 
 use crate::{
+    capture::Capture,
     http::{call, wait_for},
     network::Network,
     wallet::Wallet,
@@ -157,7 +159,8 @@ fn files_with(folder: &Path, bytes: &[u8]) -> Vec<String> {
 
 #[test]
 fn a_private_contract_is_read_by_its_parties_and_nobody_else() {
-    let parties = Parties::start(|_| {});
+    let mut capture = None;
+    let parties = Parties::start(|net| capture = Some(Capture::between(net, 4)));
     let secret = random_word();
     let (hash, contract) = parties.create((0, 2), &secret, json!({}));
     assert_eq!(parties.stored(0, &contract), json!(secret));
@@ -198,7 +201,20 @@ fn a_private_contract_is_read_by_its_parties_and_nobody_else() {
     }
     let status = parties.ask(1, "privacy_status", json!([])).expect("a status");
     assert_eq!((&status["contracts"], &status["alarms"]), (&json!([]), &json!([])));
-    nothing_is_on_a_disk(&parties, &[secret, word]);
+    let secrets = [secret, word];
+    nothing_is_on_a_disk(&parties, &secrets);
+    nothing_is_on_the_way(&capture.expect("a capture"), &secrets);
+}
+
+/// Each pair of nodes has talked through a relay, in both directions, and the search finds what is
+/// said in plain words before the encryption begins.
+fn nothing_is_on_the_way(capture: &Capture, secrets: &[String]) {
+    assert!(capture.streams_with(b"/multistream/1.0.0") >= 12);
+    for secret in secrets {
+        let digits = secret.trim_start_matches("0x");
+        assert_eq!(capture.streams_with(&hex::decode(secret).expect("hex")), 0);
+        assert_eq!(capture.streams_with(digits.as_bytes()), 0);
+    }
 }
 
 /// What was public is found, so that the search is known to work; what was private is not.
