@@ -22,9 +22,9 @@ use std::time::Duration;
 /// Pause before a block is asked for again when the last one was not wanted or not possible.
 const BUILD_RETRY_MS: Millis = 50;
 /// How long the first transaction waits for those that were sent with it: one block for all is sooner
-/// done than one for it and another for the rest. Measured: 0 is as bad as 3. Never longer than the
-/// least time between blocks.
-const GATHER_MS: Millis = 1;
+/// done than one for it and another for the rest (docs/benchmarks.md). Never longer than the least
+/// time between blocks.
+const GATHER_MS: Millis = 2;
 /// How long transactions may be executed into a block: well below an election timeout.
 const BUILD_TIME: Duration = Duration::from_millis(250);
 /// Nanoseconds in a millisecond.

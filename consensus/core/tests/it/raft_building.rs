@@ -28,6 +28,7 @@ fn transactions_that_come_together_go_into_one_block() {
     bench.now += 50;
     assert!(build_request(&bench.step(Input::TransactionsWaiting(true)).actions).is_none());
     assert!(build_request(&bench.step(Input::TransactionsWaiting(true)).actions).is_none());
+    assert!(build_request(&bench.sleep_for(1)).is_none(), "more may come");
     bench.now += 1;
     let done = bench.step(Input::Wake);
     let built = bench.built(&done.actions, 1, true);
