@@ -52,6 +52,18 @@ fn status(service: &Service) -> Result<EngineStatus, RpcError> {
     }
 }
 
+/// Refuses to ask for changes where no leader listens: it takes them from members only.
+fn check_member(service: &Service) -> Result<(), RpcError> {
+    let own = status(service)?.validator;
+    match members(service)?.iter().any(|member| Some(member.address) == own) {
+        true => Ok(()),
+        false => {
+            let text = "this node is no member of the cluster: ask one that is";
+            Err(RpcError::Refused(text.into()))
+        }
+    }
+}
+
 fn members(service: &Service) -> Result<Vec<RaftMember>, RpcError> {
     let reader = &service.context.reader;
     let stored = reader.tally(reader.head().header.number)?;
@@ -149,7 +161,7 @@ fn raft_id(service: &Service, params: &Params) -> Answer {
 
 fn add(service: Arc<Service>, params: Params, change: MemberChange) -> BoxFuture<Answer> {
     Box::pin(async move {
-        status(&service)?;
+        check_member(&service)?;
         let member = member(&params)?;
         if members(&service)?.iter().any(|known| known.address == member) {
             return Err(RpcError::Refused(format!("{member} is a member already")));
@@ -174,7 +186,7 @@ fn change(
     done: Value,
 ) -> BoxFuture<Answer> {
     Box::pin(async move {
-        status(&service)?;
+        check_member(&service)?;
         let known = by_id(&service, &params)?;
         if change == MemberChange::Promote && !known.learner {
             return Err(RpcError::Refused(format!("raft id {} is no learner", known.id)));
@@ -199,7 +211,7 @@ fn change(
 
 fn transfer(service: Arc<Service>, params: Params) -> BoxFuture<Answer> {
     Box::pin(async move {
-        status(&service)?;
+        check_member(&service)?;
         let to = by_id(&service, &params)?;
         if to.learner {
             return Err(RpcError::Refused(format!("raft id {} is a learner", to.id)));

@@ -54,13 +54,29 @@ fn raft_goes_on_without_its_leader_and_changes_its_members() {
     let height = network.highest();
     network.agree_at(height, PATIENCE);
 
+    // Members ask for changes; who was removed does not.
+    let asked = (leader + 1) % 3;
     let nodes = cluster(other);
     assert_eq!(nodes.len(), 3, "{nodes:?}");
-    let follower = nodes.iter().find(|node| node["role"] == "verifier").expect("a follower");
-    let address = follower["address"].clone();
-    let removed = call(other, "raft_removePeer", json!([follower["raftId"]]));
+    let follower =
+        (0..3).map(|node| (node, network.validator(node))).find_map(|(node, address)| {
+            let member = nodes.iter().find(|member| {
+                let named = member["address"].as_str().unwrap_or_default();
+                named.eq_ignore_ascii_case(&address)
+            })?;
+            (node != asked && member["role"] == "verifier").then_some((node, member))
+        });
+    let (gone, member) = follower.expect("a follower");
+    let removed = call(other, "raft_removePeer", json!([member["raftId"]]));
     assert_eq!(removed.expect("removed"), Value::Null);
     assert_eq!(cluster(other).len(), 2);
+    wait_for("the removed node to know", PATIENCE, || {
+        (cluster(network.port(gone)).len() == 2).then_some(())
+    });
+    let address = member["address"].clone();
+    let refused = call(network.port(gone), "raft_addPeer", json!([address]));
+    let refused = refused.expect_err("not by itself");
+    assert!(refused.contains("this node is no member"), "{refused}");
     let id = call(other, "raft_addPeer", json!([address])).expect("added");
     assert_eq!(id, json!(4), "a raft id is never used twice");
     transfer(other, &mut wallet);
