@@ -9,7 +9,7 @@ use crate::{
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sends a transfer and waits for its receipt.
 fn transfer(port: u16, wallet: &mut Wallet) -> Value {
@@ -33,18 +33,13 @@ fn raft_goes_on_without_its_leader_and_changes_its_members() {
     let mut network = Network::of("raft", 3, "on-demand");
     let mut wallet = Wallet::funded(0);
     transfer(network.port(0), &mut wallet);
-    let roles = |network: &Network| -> Vec<String> {
-        network
-            .ports()
-            .filter_map(|port| call(port, "raft_role", json!([])).ok())
-            .filter_map(|role| role.as_str().map(str::to_owned))
-            .collect()
-    };
-    assert_eq!(roles(&network).iter().filter(|role| *role == "minter").count(), 1);
-    let leader = (0..3).find(|node| {
-        call(network.port(*node), "raft_role", json!([])).ok() == Some(json!("minter"))
+    let leader = wait_for("one leader", PATIENCE, || {
+        let leads =
+            |node: &u16| call(network.port(*node), "raft_role", json!([])) == Ok(json!("minter"));
+        let leaders: Vec<_> = (0..3).filter(leads).collect();
+        <[u16; 1]>::try_from(leaders).ok()
     });
-    let leader = leader.expect("a leader");
+    let [leader] = leader;
     network.kill(leader);
     let began = Instant::now();
     let other = network.port((leader + 1) % 3);
@@ -94,8 +89,9 @@ fn clique_calls_final_what_more_than_half_have_built_on() {
         let number = block["number"].as_str().expect("a number").to_owned();
         u64::from_str_radix(number.trim_start_matches("0x"), 16).expect("hex")
     };
-    let (finalized, latest) = (block("finalized"), block("latest"));
-    assert!((2..=3).contains(&(latest - finalized)), "{finalized} is final of {latest}");
+    let (before, finalized, latest) = (block("latest"), block("finalized"), block("latest"));
+    assert!(finalized + 2 <= latest, "{finalized} is final of {latest}");
+    assert!(finalized + 3 >= before, "{finalized} is final of {before}");
     let signers = call(port, "clique_getSigners", json!([])).expect("signers");
     assert_eq!(signers.as_array().map(Vec::len), Some(3));
     let mut wallet = Wallet::funded(0);

@@ -47,7 +47,13 @@ fn kill_under_load(engine: &str, block_period: &str) {
     });
     stop.store(true, Ordering::Relaxed);
     let sent = client.join().expect("the client");
+    // Under Clique nodes may still be on different branches at their heads.
     let height = network.highest();
+    for port in network.ports() {
+        wait_for("the highest block to be final", Duration::from_secs(60), || {
+            (finalized(port)? >= height).then_some(())
+        });
+    }
     network.agree_at(height, Duration::from_secs(60));
     let acknowledged = acknowledged.lock().expect("no panic in the client").clone();
     println!("{engine}: {sent} transactions sent, {} acknowledged", acknowledged.len());
@@ -133,13 +139,17 @@ fn load(ports: &[u16], stop: &AtomicBool, acknowledged: &Acknowledged) -> usize 
     sent
 }
 
-/// Whether a node stands by a receipt for ever. Under Clique that takes some blocks.
+fn number(value: &Value) -> Option<u64> {
+    let text = value.as_str()?.strip_prefix("0x")?;
+    u64::from_str_radix(text, 16).ok()
+}
+
+/// The newest block that a node stands by for ever. Under Clique some are newer.
+fn finalized(port: u16) -> Option<u64> {
+    let block = call(port, "eth_getBlockByNumber", json!(["finalized", false])).ok()?;
+    number(&block["number"])
+}
+
 fn is_final(port: u16, receipt: &Value) -> bool {
-    let finalized = call(port, "eth_getBlockByNumber", json!(["finalized", false]));
-    let number = |value: &Value| {
-        let text = value.as_str()?.strip_prefix("0x")?;
-        u64::from_str_radix(text, 16).ok()
-    };
-    let finalized = finalized.ok().and_then(|block| number(&block["number"]));
-    finalized.zip(number(&receipt["blockNumber"])).is_some_and(|(last, block)| block <= last)
+    finalized(port).zip(number(&receipt["blockNumber"])).is_some_and(|(last, block)| block <= last)
 }

@@ -111,10 +111,23 @@ fn a_plan_rehearses_the_way_from_raft_and_clique() {
 /// The steps of the plan: the entry into the file of every node, one restart after the other.
 #[test]
 fn the_entry_of_a_plan_changes_the_engine_of_a_running_network() {
-    let mut network = Network::of("ibft", 4, "250ms");
+    // On demand: the change waits until there are transactions.
+    let mut network = Network::of("ibft", 4, "on-demand");
     let port = network.port(0);
-    wait_for("some blocks", PATIENCE, || (head(port).ok()? >= 2).then_some(()));
-    let at = head(port).expect("a head") + 80;
+    let mut wallet = Wallet::funded(0);
+    let mut blocks_up_to = |number: u64| {
+        wait_for(&format!("block {number}"), PATIENCE, || {
+            let raw = wallet.transfer(Wallet::funded(1).address());
+            call(port, "eth_sendRawTransaction", json!([raw])).ok()?;
+            (head(port).ok()? >= number).then_some(())
+        });
+    };
+    blocks_up_to(2);
+    wait_for("the pool to be empty", PATIENCE, || {
+        let status = call(port, "txpool_status", json!([])).ok()?;
+        (status["pending"] == "0x0").then_some(())
+    });
+    let at = head(port).expect("a head") + 4;
     let planned = report(&plan(&network, 0, "raft", at));
     assert_eq!(planned["rehearsal"]["validators"], json!(4), "{planned}");
     let path = network.folder_of(0).with_file_name("genesis.json");
@@ -127,15 +140,7 @@ fn the_entry_of_a_plan_changes_the_engine_of_a_running_network() {
         network.restart(node);
     }
     assert!(head(port).expect("a head") < at, "too slow for the change at {at}");
-    let mut wallet = Wallet::funded(0);
-    wait_for("blocks of the new engine", PATIENCE, || {
-        if head(port).ok()? < at - 1 {
-            return None;
-        }
-        let raw = wallet.transfer(Wallet::funded(1).address());
-        call(port, "eth_sendRawTransaction", json!([raw])).ok()?;
-        (head(port).ok()? >= at + 2).then_some(())
-    });
+    blocks_up_to(at + 2);
     assert_eq!(network.agree_at(at - 1, PATIENCE)["difficulty"], "0x1");
     assert_eq!(network.agree_at(at + 1, PATIENCE)["difficulty"], "0x20000");
 }

@@ -103,8 +103,10 @@ impl Network {
             .spawn()
             .expect("entente starts");
         let restarted = (0..validators).map(|_| None).collect();
-        let network = Self { folder, up, restarted, _alone: alone, base_port, validators };
-        wait_for("READY", Duration::from_secs(60), || {
+        let mut network = Self { folder, up, restarted, _alone: alone, base_port, validators };
+        wait_for("READY", Duration::from_secs(130), || {
+            let ended = network.up.try_wait().expect("a child");
+            assert!(ended.is_none(), "testnet up ended: {ended:?}");
             network.log().lines().any(|line| line.starts_with("READY")).then_some(())
         });
         network
@@ -191,7 +193,7 @@ impl Network {
             .expect("entente starts");
         self.restarted[usize::from(node)] = Some(child);
         let port = self.port(node);
-        wait_for("a restarted node to answer", Duration::from_secs(20), || head(port).ok());
+        wait_for("a restarted node to answer", Duration::from_secs(60), || head(port).ok());
     }
 
     /// Waits until every node is at or beyond a height, and all agree on the block there.

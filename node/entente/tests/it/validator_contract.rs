@@ -13,7 +13,7 @@ use entente_chain::extra_data::qbft::QbftExtra;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The validators of a genesis file, ascending.
 fn listed(block: &Value) -> Vec<Address> {
     let extra: Bytes = serde_json::from_value(block["extraData"].clone()).expect("extraData");
@@ -75,7 +75,7 @@ fn without(all: &[Address], one: Address) -> Vec<Address> {
 
 #[test]
 fn a_transaction_changes_the_validators_and_a_transition_hands_over_to_votes() {
-    const BACK: u64 = 80;
+    const BACK: u64 = 160;
     let mut all = Vec::new();
     let network = Network::with_genesis("ibft", 4, "250ms", |genesis| {
         all = listed(genesis);
@@ -159,7 +159,7 @@ fn a_transition_hands_over_to_a_contract_that_names_fewer() {
 #[test]
 fn under_clique_the_contract_is_silent_and_under_ibft_it_speaks_again() {
     const AWAY: u64 = 4;
-    const BACK: u64 = 16;
+    const BACK: u64 = 30;
     let mut all = Vec::new();
     let network = Network::with_genesis("ibft", 4, "250ms", |genesis| {
         all = listed(genesis);
