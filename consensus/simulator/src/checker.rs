@@ -164,7 +164,7 @@ impl Checker {
                 let height = message.view().height;
                 self.limits.said(message.author(), message.view())?;
                 let Some(all) = self.voters.get(&height) else { return Ok(()) };
-                let unreliable = &self.liars | &self.words.amnesiacs();
+                let unreliable = &self.liars | &self.words.forgetful_at(height);
                 let two_thirds = self.spec.rules_at(height).quorum_two_thirds;
                 let quorum = match two_thirds {
                     true => (2 * all.len()).div_ceil(3),

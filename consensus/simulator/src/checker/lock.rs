@@ -22,7 +22,7 @@ pub(super) struct Locks {
     heights: BTreeMap<BlockNumber, Said>,
 }
 
-/// Who votes at a height, and on whom nobody can rely: liars, and those that lost their memory.
+/// Who votes at a height, and on whom nobody can rely: liars, and those that lost their memory of it.
 pub(super) struct Voters<'a> {
     pub(super) all: &'a BTreeSet<Address>,
     pub(super) unreliable: &'a BTreeSet<Address>,

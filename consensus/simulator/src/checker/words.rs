@@ -23,6 +23,10 @@ pub(super) struct Words {
     /// Clique: what a signer sealed at a height on a parent.
     seals: BTreeMap<(Address, B256), B256>,
     amnesiacs: BTreeSet<Address>,
+    /// IBFT: the highest height that a validator spoke about, and had when it lost its memory. Of
+    /// higher ones it has forgotten nothing.
+    spoken: BTreeMap<Address, BlockNumber>,
+    forgotten: BTreeMap<Address, BlockNumber>,
     /// The chain may leave a block below the one that is voted on.
     parents_change: bool,
     heights: BTreeMap<BlockNumber, u64>,
@@ -35,6 +39,14 @@ impl Words {
 
     pub(super) fn forgets(&mut self, who: Address) {
         self.amnesiacs.insert(who);
+        let spoken = self.spoken.get(&who).copied().unwrap_or_default();
+        self.forgotten.insert(who, spoken);
+    }
+
+    /// IBFT: who may have forgotten what it said at a height.
+    pub(super) fn forgetful_at(&self, height: BlockNumber) -> BTreeSet<Address> {
+        let forgetful = self.forgotten.iter().filter(|(_, spoken)| **spoken >= height);
+        forgetful.map(|(who, _)| *who).collect()
     }
 
     pub(super) fn amnesiacs(&self) -> BTreeSet<Address> {
@@ -75,7 +87,10 @@ impl Words {
                 change.signed.payload().prepared.map_or(B256::ZERO, |(_, digest)| digest)
             }
         };
-        if liars.contains(&author) || self.amnesiacs.contains(&author) {
+        let spoken = self.spoken.entry(author).or_default();
+        *spoken = view.height.max(*spoken);
+        let forgot = self.forgotten.get(&author).is_some_and(|spoken| *spoken >= view.height);
+        if liars.contains(&author) || forgot {
             return Ok(());
         }
         // After a switch from Clique the block below may change, and with it what was prepared on it.
