@@ -44,7 +44,10 @@ impl CallbackUrl {
         if uri.scheme() != Some(&Scheme::HTTP) || has_user {
             return None;
         }
-        let port = uri.port_u16().unwrap_or(80);
+        let port = match uri.authority()?.as_str().strip_prefix(host)? {
+            "" => 80,
+            port => port.strip_prefix(':')?.parse().ok().filter(|port| *port > 0_u16)?,
+        };
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         Some(Self { server: format!("{}:{port}", host.to_ascii_lowercase()), path })
     }
@@ -58,10 +61,14 @@ impl CallbackUrl {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|cause| cause.to_string())?;
+        let response = sender.send_request(request);
+        tokio::pin!(response, connection);
         let response = tokio::select! {
-            response = sender.send_request(request) => response.map_err(text)?,
-            ended = connection => return Err(ended.map_or_else(text, |()| "no answer".to_owned())),
+            response = &mut response => response,
+            // The answer may have come with the end.
+            _ = &mut connection => response.await,
         };
+        let response = response.map_err(text)?;
         match response.status().is_success() {
             true => Ok(()),
             false => Err(format!("it answered {}", response.status())),
@@ -167,6 +174,9 @@ mod tests {
             ("file:///etc/passwd", "is not a URL"),
             ("hook.example", "is not a URL"),
             ("http://:9000/", "is not a URL"),
+            ("http://hook.example:99999/", "is not a URL"),
+            ("http://hook.example:0/", "is not a URL"),
+            ("http://hook.example:/", "is not a URL"),
             ("/sent", "is not a URL"),
         ] {
             let refused = callbacks.check(Some(url)).expect_err(url).to_string();

@@ -20,7 +20,7 @@ pub(crate) struct PrivateRequest {
 impl PrivateRequest {
     /// Takes the fields of a transaction object; `None`: the transaction is public.
     pub(crate) fn parse(object: &Value) -> Result<Option<Self>, RpcError> {
-        let given = |name: &str| object.get(name).filter(|value| !value.is_null());
+        let given = |name: &str| field(object, name).filter(|value| !value.is_null());
         let Some(to) = given("privateFor") else {
             let others = ["privateFrom", "privacyFlag", "mandatoryFor"];
             // web3js-quorum sends `privacyFlag: 0` and an empty key along with public transactions.
@@ -77,6 +77,15 @@ impl PrivateRequest {
         };
         Distribution { from: Some(from), to: self.to.clone(), terms }
     }
+}
+
+/// A field by its name, however it is capitalised: GoQuorum's decoder does not look at that, and a
+/// `privatefor` that nobody reads would send in public what was meant for few.
+fn field<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
+    let fields = object.as_object()?;
+    let exact = fields.get(name);
+    let alike = || fields.iter().find(|(given, _)| given.eq_ignore_ascii_case(name));
+    exact.or_else(|| alike().map(|(_, value)| value))
 }
 
 fn wrong(cause: impl Into<String>) -> RpcError {
@@ -149,6 +158,14 @@ mod tests {
             assert_eq!(PrivateRequest::parse(&object), Ok(None));
         }
         assert_eq!(cause(&json!({ "privacyFlag": 3 })), "privacyFlag: only with privateFor");
+    }
+
+    #[test]
+    fn a_field_in_other_capitals_is_not_overlooked() {
+        let object = json!({ "privatefor": [text(1)], "PRIVACYFLAG": 1 });
+        let request = PrivateRequest::parse(&object).expect("words").expect("private");
+        assert_eq!(request.to, [RecipientKey([1; 32])]);
+        assert_eq!(request.flag, PrivacyFlag::PartyProtection);
     }
 
     #[test]

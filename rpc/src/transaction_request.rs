@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 const PRIVATE_V: u64 = 37;
 /// Gas that 64 bytes of a payload hash cost at most: they stand in public for the payload.
 const HASH_GAS: u64 = 64 * 16;
-/// Gas of a privacy marker: a transaction with 64 bytes of data; more where EIP-7623 asks for it.
+/// Gas of a privacy marker, and the least of any private transaction: one with 64 bytes of data, as
+/// EIP-7623 prices them.
 const MARKER_GAS: u64 = 21_000 + 64 * 40;
 
 /// A transaction that lacks only its signature.
@@ -75,7 +76,7 @@ impl Draft {
         if self.request.gas.is_none() {
             let gas = estimate(service, state, &self.request)?;
             self.request.gas = Some(match self.private {
-                true => gas.saturating_add(HASH_GAS),
+                true => gas.saturating_add(HASH_GAS).max(MARKER_GAS),
                 false => gas,
             });
         }

@@ -102,9 +102,8 @@ pub(crate) async fn send(service: &Arc<Service>, params: Params) -> Result<B256,
     asked.choose(service).await?;
     let private = asked.private.take().zip(key);
     let is_call = asked.draft.request.to.is_some_and(|to| to.is_call());
-    // From here to the pool one send of an account waits for the one before, in the order in which
-    // they came. The payload of a call goes to its parties meanwhile; that of a creation does not,
-    // because its simulation needs the nonce.
+    // From here to the pool one send of an account waits for the one before. The payload of a call
+    // goes to its parties meanwhile; that of a creation does not: its simulation needs the nonce.
     let (turn, given) = match &private {
         Some(private) if is_call => {
             let given = give(service, &asked, private, 0);
@@ -144,6 +143,8 @@ fn send_detached(service: Arc<Service>, params: Params) -> BoxFuture<Answer> {
         let callbacks = &service.callbacks;
         let url = params.json::<WithCallback>(0)?.callback_url;
         let url = callbacks.check(url.as_deref())?;
+        // What cannot be read is told at once.
+        Asked::read(&params)?;
         let place = callbacks.admit()?;
         let answer = service.answer(&B256::ZERO);
         let runtime = service.runtime.clone();

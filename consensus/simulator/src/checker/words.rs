@@ -209,6 +209,20 @@ mod tests {
         assert_eq!(say(&mut words, 1, 5, append(7, 3)), Some("R2"));
     }
 
+    /// Doubted for ever, it was one too many where three validators were left (IBFT seed 15103).
+    #[test]
+    fn who_lost_its_disk_is_doubted_only_where_it_had_spoken() {
+        let (mut words, who) = (Words::default(), key(1).address());
+        words.spoken.insert(who, 8);
+        words.forgets(who);
+        assert!(words.forgetful_at(7).contains(&who) && words.forgetful_at(8).contains(&who));
+        assert!(words.forgetful_at(9).is_empty());
+        // It may lose it again.
+        words.spoken.insert(who, 9);
+        words.forgets(who);
+        assert!(words.forgetful_at(9).contains(&who));
+    }
+
     #[test]
     fn terms_never_go_back() {
         let mut words = Words::default();
