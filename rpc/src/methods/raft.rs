@@ -74,6 +74,7 @@ fn members(service: &Service) -> Result<Vec<RaftMember>, RpcError> {
 
 /// GoQuorum's words for parts in the cluster.
 fn role(service: &Service, _: &Params) -> Answer {
+    check_member(service)?;
     let role = match status(service)?.role {
         "leader" => "minter",
         "learner" => "learner",

@@ -65,9 +65,20 @@ impl ChainSpec {
         equal("the engine section", agreed(self), agreed(other))?;
         let past = |spec: &Self| {
             let past = spec.transitions.iter().take_while(|change| change.block <= head_number);
-            format!("{:?}", past.map(agreed_change).collect::<Vec<_>>())
+            past.map(agreed_change).collect::<Vec<_>>()
         };
-        equal("a transition", past(self), past(other))?;
+        let (stored, given) = (past(self), past(other));
+        let longest = stored.len().max(given.len());
+        let differs = (0..longest).find(|index| stored.get(*index) != given.get(*index));
+        if let Some((stored, given)) = differs.map(|at| (stored.get(at), given.get(at))) {
+            let (stored, given) = in_words(stored, given);
+            return Err(SpecMismatch {
+                what: "config.transitions".into(),
+                stored,
+                given,
+                head: head_number,
+            });
+        }
         // The validators of the next block are settled with the head.
         let next = |spec: &Self| {
             let next = head_number.saturating_add(1);
@@ -87,6 +98,22 @@ fn when(activation: Option<Activation>) -> String {
         None => "never".into(),
         Some(Activation::Block(block)) => format!("block {block}"),
         Some(Activation::Time(time)) => format!("time {time}"),
+    }
+}
+
+/// Two changes as people tell them apart.
+fn in_words(stored: Option<&Transition>, given: Option<&Transition>) -> (String, String) {
+    let short = |change: Option<&Transition>| match change {
+        None => "no change there".to_owned(),
+        Some(Transition { block, engine: Some(engine), .. }) => {
+            format!("a change to {engine} at block {block}")
+        }
+        Some(Transition { block, .. }) => format!("a change of settings at block {block}"),
+    };
+    let (one, other) = (short(stored), short(given));
+    match one == other {
+        true => (format!("{stored:?}"), format!("{given:?}")),
+        false => (one, other),
     }
 }
 

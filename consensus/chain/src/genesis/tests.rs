@@ -304,7 +304,8 @@ fn only_what_is_still_ahead_may_change() {
     let given = parse(&file).expect("valid").spec;
     assert_eq!(stored.compatible(&given, 59, 59), Ok(()));
     let late = stored.compatible(&given, 60, 60).expect_err("transition is past");
-    assert_eq!(late.what, "a transition");
+    assert_eq!(late.what, "config.transitions");
+    assert_eq!(late.given, "a change of settings at block 60");
     let late = stored.compatible(&given, 100, 100).expect_err("fork is past");
     assert_eq!((late.what.as_str(), late.given.as_str()), ("London", "block 100"));
 }
