@@ -163,6 +163,8 @@ struct World {
     pool: Vec<Arc<RecoveredTransaction>>,
     /// Block 1 and those after it.
     blocks: Vec<RecoveredBlock>,
+    /// Who built each.
+    builders: Vec<usize>,
     /// The public state after each block, genesis included.
     public: Vec<Model>,
     truths: Truths,
@@ -248,6 +250,7 @@ impl World {
             asked: 0,
             pool: Vec::new(),
             blocks: Vec::new(),
+            builders: Vec::new(),
             public: vec![Model::default()],
             truths: Truths::default(),
             judge: Judge::default(),
@@ -342,7 +345,7 @@ impl World {
     /// Folds an event into the hash, and remembers it for a failure's report.
     fn note(&mut self, event: &Event) {
         self.steps += 1;
-        if matches!(event, Event::Tick { .. }) {
+        if matches!(event, Event::Tick { .. } | Event::Block { .. }) {
             return;
         }
         self.tell(event.describe());

@@ -1,7 +1,7 @@
 //! The order of blocks: a node in turn builds on the head, everybody gets the block, and commits it as
 //! the node's chain thread does (`when_readable`).
 
-use super::{Event, World, signer};
+use super::{Event, World, machine::Machine, signer};
 use crate::scenario::START_UNIX;
 use alloy_primitives::{B256, U256};
 use entente_chain::{RecoveredBlock, RecoveredTransaction, extra_data::qbft::QbftExtra};
@@ -41,7 +41,8 @@ impl World {
     /// The node in turn builds, or the one after it.
     pub(super) fn propose(&mut self) {
         self.at(self.scenario.period, Event::Propose);
-        if self.pool.is_empty() && !self.random.percent(20) {
+        // Recoveries end some blocks later, so that there must be some.
+        if self.pool.is_empty() && !self.healed && !self.random.percent(20) {
             return;
         }
         let height = self.blocks.len() as u64;
@@ -49,13 +50,16 @@ impl World {
         let nodes = (0..self.machines.len()).map(|step| (turn + step) % self.machines.len());
         let able = |node: &usize| {
             let machine = &self.machines[*node];
-            machine.process.is_some() && machine.head() == height && machine.stalled.is_none()
+            let linked = (0..self.machines.len()).filter(|other| self.linked(*node, *other));
+            let majority = linked.count() * 2 > self.machines.len();
+            let is_level = machine.head() == height && machine.stalled.is_none();
+            machine.process.is_some() && is_level && majority
         };
         let Some(node) = nodes.into_iter().find(able) else {
             return self.coverage.saw("nobody can build");
         };
         match self.build(node) {
-            Ok(block) => self.decide(block),
+            Ok(block) => self.decide(node, block),
             Err(error) => self.fail("P3", format!("node {node} cannot build: {error}")),
         }
     }
@@ -91,13 +95,14 @@ impl World {
         built.map_err(|error| error.to_string())
     }
 
-    fn decide(&mut self, block: RecoveredBlock) {
+    fn decide(&mut self, builder: usize, block: RecoveredBlock) {
         let number = block.header.number;
         let taken: Vec<_> = block.transactions().iter().map(|taken| taken.hash()).collect();
         self.pool.retain(|waiting| !taken.contains(&waiting.hash()));
         self.tell(format!("block {number} {} has {} transactions", block.hash(), taken.len()));
         self.follow_public(&block);
         self.blocks.push(block);
+        self.builders.push(builder);
         for node in 0..self.machines.len() {
             let delay = 1 + self.random.below(self.links.weather.delay_most);
             self.at(delay, Event::Block { node, number });
@@ -105,11 +110,17 @@ impl World {
     }
 
     pub(super) fn hear_block(&mut self, node: usize, number: u64) {
-        let reaches = self.healed || !self.links.cut.iter().any(|(_, other)| *other == node);
-        if !reaches {
+        let index = usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1);
+        let builder = self.builders.get(index).copied();
+        let has_it = |other: &Machine| {
+            let linked = self.linked(node, other.index);
+            linked && (builder == Some(other.index) || other.head() >= number)
+        };
+        if number > 0 && !self.healed && !self.machines.iter().any(has_it) {
             // Whom a partition cuts off hears of blocks once it is over.
             return self.at(500, Event::Block { node, number });
         }
+        self.tell(format!("node {node} hears of block {number}"));
         let machine = &mut self.machines[node];
         machine.known = machine.known.max(number);
         self.advance(node);

@@ -1,24 +1,20 @@
-//! What the threads of a node do around the exchange of payloads: frames, time, sessions, and the
-//! end of a recovery (`node/entente/src/private_node/exchange.rs`).
+//! What the threads of a node do around the exchange of payloads: frames, time, sessions
+//! (`node/entente/src/private_node/exchange.rs`).
 
 use super::{
     Event, Sabotage, World,
     frames::{ACKNOWLEDGE_FRAME, REFUSE_FRAME, payload_in},
-    machine::{PAYLOADS, PrivateSide, RECOVERY_OPEN},
+    machine::{Machine, PAYLOADS, PrivateSide},
 };
 use crate::world::{index_of, node_id};
 use alloy_primitives::Bytes;
 use entente_chain::{NodeId, private::PayloadHash};
-use entente_privacy::{Action, EncryptedPayload, Privacy, Randomness};
+use entente_privacy::{Action, EncryptedPayload, Privacy, Randomness, Standing};
 use entente_storage::Column;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// How often a process looks at the time, and tries a waiting block again, in milliseconds.
 const TICK: u64 = 200;
-/// As in the node: who has named no key for so long takes no part.
-const SILENT_AFTER: u64 = 15_000;
-/// As in the node: the chain counts as caught up when no peer has been ahead for so long.
-const SETTLED_AFTER: u64 = 2_000;
 
 impl World {
     pub(super) fn privacy(&self, node: usize) -> Option<Arc<Privacy>> {
@@ -43,7 +39,9 @@ impl World {
         if self.machines[node].process.is_some() {
             return;
         }
-        let peers = self.peers_of(node);
+        // Where no disk is ever lost there is nobody to ask, so that twins ask nothing in the order
+        // of hashes.
+        let peers = if self.scenario.wipes { self.peers_of(node) } else { BTreeSet::new() };
         let machine = &mut self.machines[node];
         machine.life += 1;
         machine.booted = self.time;
@@ -182,53 +180,25 @@ impl World {
         }
     }
 
-    /// What the node does to end a recovery: it finds out which block is the last whose payload may
-    /// be missing, then waits until the chain is past it, and strikes silent peers off.
+    /// Tells the watch over a recovery how things stand.
     fn watch_recovery(&mut self, node: usize, privacy: &Privacy) {
-        let Some(until) = privacy.recovering_until() else { return };
-        let peers = self.peers_of(node);
-        let (now, head) = (self.clock(node), self.machines[node].head());
-        let connected = self.machines[node].connected.clone();
-        let heads = connected.iter().map(|peer| self.machines[*peer].head());
-        let best = heads.max();
-        let Some(side) =
-            self.machines[node].process.as_mut().and_then(|process| process.private.as_mut())
-        else {
-            return;
-        };
-        let watch = &mut side.watch;
-        watch.since.retain(|peer, _| connected.contains(peer));
-        for peer in &connected {
-            watch.since.entry(*peer).or_insert(now);
-        }
-        let known: BTreeSet<_> = privacy.directory().into_iter().map(|(node, _)| node).collect();
-        let silent = |node: &NodeId| {
-            let since = watch.since.get(&index_of(*node));
-            !known.contains(node)
-                && since.is_some_and(|since| now.saturating_sub(*since) > SILENT_AFTER)
-        };
-        let must: BTreeSet<_> = peers.iter().filter(|node| !silent(node)).copied().collect();
-        let level = best.is_some_and(|best| best <= head.saturating_add(1)) || peers.is_empty();
-        watch.level_since = if level { watch.level_since.or(Some(now)) } else { None };
-        let settled =
-            watch.level_since.is_some_and(|since| now.saturating_sub(since) > SETTLED_AFTER);
-        let mut ended = false;
-        let outcome = if until == RECOVERY_OPEN && settled {
-            privacy.begin_recovery(head, must.clone())
-        } else if until <= head {
-            ended = true;
-            privacy.end_recovery()
-        } else if must != watch.asked {
-            privacy.begin_recovery(until, must.clone())
-        } else {
-            Ok(())
-        };
-        watch.asked = must;
-        if let Err(error) = outcome {
-            self.fail("S7", format!("node {node} cannot note its recovery: {error}"));
-        } else if ended && head > 0 {
-            self.coverage.saw("recovery ended");
-            self.tell(format!("node {node} ends its recovery at {head}"));
+        let now = self.clock(node);
+        let machine = &self.machines[node];
+        let heads = machine.connected.iter().map(|peer| {
+            let head = self.machines.get(*peer).map_or(0, Machine::head);
+            (node_id(*peer), head)
+        });
+        let (head, is_waiting) = (machine.head(), machine.stalled.is_some());
+        let standing = Standing { head, is_waiting, connected: heads.collect() };
+        let process = self.machines[node].process.as_mut();
+        let Some(side) = process.and_then(|process| process.private.as_mut()) else { return };
+        match side.watch.look(privacy, now, &standing) {
+            Ok(true) if head > 0 => {
+                self.coverage.saw("recovery ended");
+                self.tell(format!("node {node} ends its recovery at {head}"));
+            }
+            Ok(_) => {}
+            Err(error) => self.fail("S7", format!("node {node} cannot note its recovery: {error}")),
         }
     }
 

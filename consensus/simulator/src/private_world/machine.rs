@@ -19,8 +19,8 @@ use entente_consensus::rules::rules_for;
 use entente_evm::Executor;
 use entente_ledger::{Ledger, PrivateLedger, Residents};
 use entente_privacy::{
-    DatabaseCipher, DatabaseKey, EncryptedPayload, PartyKey, Privacy, PrivacySettings, Randomness,
-    RequestId,
+    DatabaseCipher, DatabaseKey, EncryptedPayload, PartyKey, Privacy, PrivacySettings,
+    RECOVERY_OPEN, Randomness, RecoveryWatch, RequestId,
 };
 use entente_storage::{
     Batch, Column, Database, Durability, KeyValue, PrivateStates, StateStore, StorageOptions,
@@ -33,8 +33,8 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// A recovery of which it is not known yet where it ends, as in the node.
-pub(super) const RECOVERY_OPEN: BlockNumber = BlockNumber::MAX;
+/// Blocks for which a recovery goes on after it has found its end: transactions wait for less here.
+const PENDING_BLOCKS: u64 = 8;
 /// First byte of the key of a payload's record.
 pub(super) const PAYLOADS: u8 = 1;
 /// First byte of the value of one that is held.
@@ -82,14 +82,6 @@ pub(super) struct PrivateSide {
     pub(super) states: PrivateStates,
     pub(super) pending: BTreeMap<RequestId, Pending>,
     pub(super) watch: RecoveryWatch,
-}
-
-/// What `watch_recovery` of the node keeps between its ticks.
-#[derive(Default)]
-pub(super) struct RecoveryWatch {
-    pub(super) asked: BTreeSet<NodeId>,
-    pub(super) since: BTreeMap<usize, u64>,
-    pub(super) level_since: Option<u64>,
 }
 
 /// What all machines are opened with.
@@ -268,7 +260,8 @@ impl Machine {
         let privacy = Privacy::open(records, keys, place, randomness, &settings);
         let privacy = privacy.map_err(|error| text(&error))?;
         let told = std::mem::take(&mut self.told_to_recover);
-        if (is_new || told) && sabotage != Some(Sabotage::NoRecovery) {
+        let begins = (is_new || told) && !peers.is_empty();
+        if begins && sabotage != Some(Sabotage::NoRecovery) {
             let begun = privacy.begin_recovery(RECOVERY_OPEN, peers.clone());
             begun.map_err(|error| text(&error))?;
         }
@@ -276,7 +269,7 @@ impl Machine {
         let payloads = Payloads::new(Arc::clone(&privacy), sabotage, self.index);
         let ledger =
             PrivateLedger::new(Arc::new(payloads), residents, states.clone(), database.states());
-        let watch = RecoveryWatch { asked: peers, ..RecoveryWatch::default() };
+        let watch = RecoveryWatch::new(peers, PENDING_BLOCKS);
         Ok((PrivateSide { privacy, states, pending: BTreeMap::new(), watch }, ledger))
     }
 }
