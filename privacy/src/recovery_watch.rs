@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const RECOVERY_OPEN: BlockNumber = BlockNumber::MAX;
 /// A payload that this node acknowledged before its store was lost may come onto the chain so many
 /// blocks after the recovery has found its end: transactions wait in pools.
-pub const PENDING_BLOCKS: u64 = 128;
+pub const PENDING_BLOCKS: u64 = 10;
 /// A peer that has been connected for so long and has named no key takes no part in private
 /// transactions, in milliseconds.
 const SILENT_AFTER: Millis = 15_000;

@@ -348,10 +348,10 @@ impl World {
         if matches!(event, Event::Tick { .. } | Event::Block { .. }) {
             return;
         }
-        self.tell(event.describe());
+        self.tell(&event.describe());
     }
 
-    fn tell(&mut self, what: String) {
+    fn tell(&mut self, what: &str) {
         let line = format!("{:>8} ms  {what}", self.time);
         for byte in line.bytes() {
             self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);

@@ -99,7 +99,7 @@ impl World {
         let number = block.header.number;
         let taken: Vec<_> = block.transactions().iter().map(|taken| taken.hash()).collect();
         self.pool.retain(|waiting| !taken.contains(&waiting.hash()));
-        self.tell(format!("block {number} {} has {} transactions", block.hash(), taken.len()));
+        self.tell(&format!("block {number} {} has {} transactions", block.hash(), taken.len()));
         self.follow_public(&block);
         self.blocks.push(block);
         self.builders.push(builder);
@@ -120,7 +120,7 @@ impl World {
             // Whom a partition cuts off hears of blocks once it is over.
             return self.at(500, Event::Block { node, number });
         }
-        self.tell(format!("node {node} hears of block {number}"));
+        self.tell(&format!("node {node} hears of block {number}"));
         let machine = &mut self.machines[node];
         machine.known = machine.known.max(number);
         self.advance(node);
@@ -158,7 +158,7 @@ impl World {
     fn committed(&mut self, node: usize, committed: &CommittedBlock) {
         let number = committed.block.header.number;
         if self.machines[node].stalled.take().is_some() {
-            self.tell(format!("node {node} goes on at block {number}"));
+            self.tell(&format!("node {node} goes on at block {number}"));
         }
         self.check_commit(node, committed);
         self.state_receipts(node, committed);
@@ -171,7 +171,7 @@ impl World {
         if self.machines[node].stalled != Some(number) {
             self.machines[node].stalled = Some(number);
             self.coverage.saw("block waits for a payload");
-            self.tell(format!("node {node} waits at block {number}: {error}"));
+            self.tell(&format!("node {node} waits at block {number}: {error}"));
         }
     }
 }

@@ -139,9 +139,8 @@ impl World {
             execution_root: simulated.1,
             mandatory: wish.mandatory.iter().copied().collect(),
         };
-        let plain = wish.call.data();
         let request = SendRequest {
-            plain: Zeroizing::new(plain.clone()),
+            plain: Zeroizing::new(wish.call.data()),
             sender: Some(wish.sender),
             recipients: wish.recipients.iter().copied().collect(),
             terms: terms.clone(),
@@ -238,7 +237,7 @@ impl World {
                 self.machines[node].holds.insert(receipt.hash, held);
                 self.judge.requested.insert(receipt.hash, payload.parties.clone());
                 self.coverage.saw("acknowledged");
-                self.tell(format!("node {node}: every party has {}", receipt.hash));
+                self.tell(&format!("node {node}: every party has {}", receipt.hash));
                 self.check_acknowledged(receipt.hash, &payload);
                 if !self.healed && self.random.percent(2) {
                     self.coverage.saw("crash before a client is told");
@@ -248,7 +247,7 @@ impl World {
             }
             Err(error) => {
                 self.coverage.saw("send failed");
-                self.tell(format!("node {node}: not sent: {error}"));
+                self.tell(&format!("node {node}: not sent: {error}"));
                 if let Some(hash) = hash {
                     self.machines[node].holds.remove(&hash);
                     if self.is_stored(node, hash) {
@@ -311,7 +310,7 @@ impl World {
 
     fn refused(&mut self, client: usize, wish: &Wish, cause: &str) {
         let node = self.clients[client].node;
-        self.tell(format!("node {node} refuses: {cause}"));
+        self.tell(&format!("node {node} refuses: {cause}"));
         let kinds = [
             ("mandatory recipient", "send refused: mandatory recipient"),
             ("the parties are not those", "send refused: parties"),

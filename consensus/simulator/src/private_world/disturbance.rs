@@ -74,7 +74,7 @@ impl World {
             machine.models.iter_mut().for_each(|model| *model = Model::default());
             self.coverage.saw("wiped disk");
         }
-        self.tell(format!("node {node} loses its disk"));
+        self.tell(&format!("node {node} loses its disk"));
         self.note_losses(node);
         self.crash_and_restart(node, 3_000);
     }

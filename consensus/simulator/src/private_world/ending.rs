@@ -28,7 +28,7 @@ impl World {
         self.healed = true;
         self.links.cut.clear();
         self.links.weather = Weather::CALM;
-        self.tell("everything heals".to_owned());
+        self.tell("everything heals");
         for node in 0..self.machines.len() {
             self.at(1, Event::Start { node });
         }
@@ -92,7 +92,7 @@ impl World {
             let hash = record.get(1..).and_then(|hash| <[u8; 64]>::try_from(hash).ok());
             let parties =
                 hash.and_then(|hash| self.judge.requested.get(&PayloadHash(B512::from(hash))));
-            if !parties.is_some_and(|parties| !parties.is_disjoint(&keys)) {
+            if parties.is_none_or(|parties| parties.is_disjoint(&keys)) {
                 return self.fail("P2", format!("node {node} keeps {record:02x?}, it is no party"));
             }
         }

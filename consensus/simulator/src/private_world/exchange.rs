@@ -195,7 +195,7 @@ impl World {
         match side.watch.look(privacy, now, &standing) {
             Ok(true) if head > 0 => {
                 self.coverage.saw("recovery ended");
-                self.tell(format!("node {node} ends its recovery at {head}"));
+                self.tell(&format!("node {node} ends its recovery at {head}"));
             }
             Ok(_) => {}
             Err(error) => self.fail("S7", format!("node {node} cannot note its recovery: {error}")),

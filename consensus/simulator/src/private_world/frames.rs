@@ -2,7 +2,7 @@
 
 use super::{World, code::MARK, truth::Payload};
 use alloy_primitives::{B512, Bytes};
-use entente_chain::private::{PayloadHash, PrivacyFlag};
+use entente_chain::private::{PayloadHash, PrivacyFlag, RecipientKey};
 use entente_privacy::EncryptedPayload;
 use tiny_keccak::{Hasher as _, Sha3};
 
@@ -56,14 +56,14 @@ impl World {
         if frame.get(2..).and_then(hash_of) != Some(hash) {
             return self.fail("P4", format!("{hash} is not the hash of what {from} sends"));
         }
-        let serves = |key: &_| self.units.get(key).is_some_and(|unit| unit.0 == to);
+        let serves = |key: &RecipientKey| self.units.get(key).is_some_and(|unit| unit.0 == to);
         let boxed = payload.boxed();
         let foreign = boxed.iter().any(|key| *key != payload.sender() && !serves(key));
         let parties = self.judge.requested.get(&hash);
-        let is_party = parties.is_some_and(|parties| parties.iter().any(|key| serves(key)));
+        let is_party = parties.is_some_and(|parties| parties.iter().any(&serves));
         let tells =
             payload.terms().flag != PrivacyFlag::StateValidation && payload.disclosed().is_some();
-        if foreign || !is_party || tells || !boxed.iter().any(|key| serves(key)) {
+        if foreign || !is_party || tells || !boxed.iter().any(serves) {
             let what = format!("node {from} sends {to} more of {hash} than it may see: {boxed:?}");
             self.fail("P2", what);
         }

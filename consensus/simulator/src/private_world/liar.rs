@@ -154,7 +154,7 @@ impl World {
         };
         self.judge.requested.insert(sealed.hash(), payload.parties.clone());
         self.spread(node, &sealed);
-        self.tell(format!("node {node} lies: {}, {}", lie.text(), sealed.hash()));
+        self.tell(&format!("node {node} lies: {}, {}", lie.text(), sealed.hash()));
         let later = 500 + self.random.below(3_000);
         self.put_on_chain(client, payload, later);
     }
