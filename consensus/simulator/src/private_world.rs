@@ -93,6 +93,7 @@ pub(crate) const REQUIRED: &[&str] = &[
     "send refused: parties",
     "state validation refused: another state",
     "terms refused on the chain",
+    "transaction waits for seconds",
     "wiped disk",
 ];
 

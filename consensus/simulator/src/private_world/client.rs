@@ -266,7 +266,12 @@ impl World {
         self.truths.transactions.insert(transaction.hash(), Meaning::Private(hash));
         self.truths.payloads.insert(hash, payload);
         self.clients[client].waits = Some(transaction.hash());
-        let delay = later + 1 + self.random.below(200);
+        let mut delay = later + 1 + self.random.below(200);
+        if !self.healed && self.random.percent(12) {
+            // Behind one with a lower nonce, or signed elsewhere.
+            self.coverage.saw("transaction waits for seconds");
+            delay += 1_000 + self.random.below(5_000);
+        }
         self.at(delay, Event::Pool { transaction });
     }
 

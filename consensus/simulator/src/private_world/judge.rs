@@ -195,7 +195,8 @@ impl World {
             && logs == expected.logs;
         if !same {
             let what = format!(
-                "{unit:?} ran {hash} of {number} ({lie}): {receipt:?}, expected {expected:?} of {call:?} under {:?}",
+                "{unit:?} ran {hash} of {number} ({lie}): {receipt:?}, expected {expected:?} of \
+                 {call:?} under {:?}",
                 payload.terms
             );
             self.fail("P1", what);
