@@ -25,6 +25,7 @@ mod payload_store;
 mod privacy;
 mod random;
 mod recovery;
+mod recovery_watch;
 mod terms;
 
 pub use database_cipher::{DatabaseCipher, DatabaseKey};
@@ -44,4 +45,5 @@ pub use privacy::{
     PrivacySettings, RequestId, SendReceipt, SendRequest,
 };
 pub use random::{NoRandomness, Randomness};
+pub use recovery_watch::{PENDING_BLOCKS, RECOVERY_OPEN, RecoveryWatch, Standing};
 pub use terms::{TermsError, check_form};

@@ -80,7 +80,9 @@ impl Behaviour {
             Engine::Clique if some => {
                 &[Self::Silent, Self::Delayer, Self::Replayer, Self::Flooder, Self::Twin]
             }
-            Engine::Ibft | Engine::Clique | Engine::Raft | Engine::Switch => return None,
+            Engine::Ibft | Engine::Clique | Engine::Raft | Engine::Switch | Engine::Private => {
+                return None;
+            }
         };
         let index = random.index(from.len());
         from.get(index).copied()

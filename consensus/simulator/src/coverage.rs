@@ -75,6 +75,7 @@ impl Coverage {
             crate::Engine::Switch => {
                 &["engine switched", "disk stalled", "twenty blocks after healing"]
             }
+            crate::Engine::Private => crate::private_world::REQUIRED,
         }
     }
 }

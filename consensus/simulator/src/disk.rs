@@ -72,6 +72,32 @@ impl SimulatedDisk {
         self.lock().lies = lies;
     }
 
+    /// Whether a record survives the loss of power at this moment.
+    pub(crate) fn is_durable(&self, column: Column, key: &[u8]) -> bool {
+        self.lock().durable.contains_key(&(column, key.to_vec()))
+    }
+
+    /// The keys of a column that begin with a byte.
+    pub(crate) fn keys(&self, wanted: Column, kind: u8) -> Vec<Vec<u8>> {
+        let state = self.lock();
+        let of_kind =
+            |(column, key): &&(Column, Vec<u8>)| *column == wanted && key.first() == Some(&kind);
+        state.visible.keys().filter(of_kind).map(|(_, key)| key.clone()).collect()
+    }
+
+    /// How many records a column has.
+    pub(crate) fn count(&self, wanted: Column) -> usize {
+        self.lock().visible.keys().filter(|(column, _)| *column == wanted).count()
+    }
+
+    /// The first column with bytes like these in a key or a value.
+    pub(crate) fn find(&self, bytes: &[u8]) -> Option<Column> {
+        let state = self.lock();
+        let has = |text: &[u8]| text.windows(bytes.len()).any(|window| window == bytes);
+        let found = state.visible.iter().find(|((_, key), value)| has(key) || has(value));
+        found.map(|((column, _), _)| *column)
+    }
+
     /// Sabotage: forgets the records of a column, but the oldest `kept`.
     pub(crate) fn forget(&self, column: Column, kept: usize) {
         let mut state = self.lock();

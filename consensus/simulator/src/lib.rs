@@ -4,13 +4,15 @@
 //! A seed first goes through bad weather (safety is checked after every event), then everything
 //! heals and the chain must go on within bounds that `world/healing.rs` states (liveness). Read on at
 //! [`run`], then `scenario.rs` (what a seed draws), `world.rs` (what happens), `checker.rs` (what must
-//! hold), `adversary.rs` (who lies, and how).
+//! hold), `adversary.rs` (who lies, and how). Private transactions have a world of their own:
+//! `private_world.rs`.
 
 mod adversary;
 mod checker;
 mod coverage;
 mod disk;
 mod execution;
+mod private_world;
 mod random;
 mod scenario;
 #[cfg(test)]
@@ -21,6 +23,7 @@ mod world;
 pub use coverage::Coverage;
 pub use scenario::{Engine, Profile};
 
+use private_world::PrivateScenario;
 use scenario::Scenario;
 use world::World;
 
@@ -54,10 +57,13 @@ pub struct Failure {
     pub scenario: String,
 }
 
-/// Runs one seed.
+/// Runs one seed. Private transactions are always real: there `profile` says nothing.
 #[must_use]
 pub fn run(engine: Engine, profile: Profile, seed: u64) -> Outcome {
-    simulate(Scenario::draw(engine, profile, seed))
+    match engine {
+        Engine::Private => private_world::run(&PrivateScenario::draw(seed)),
+        _ => simulate(Scenario::draw(engine, profile, seed)),
+    }
 }
 
 fn simulate(scenario: Scenario) -> Outcome {

@@ -20,7 +20,7 @@ struct Arguments {
     /// Seeds from A up to, but not with, B
     #[arg(long, value_name = "A..B")]
     seeds: String,
-    /// How much is real
+    /// How much is real; `private` is always full
     #[arg(long, value_enum, default_value = "fast")]
     profile: Profile,
     /// Seeds that run side by side; 0: as many as there are cores

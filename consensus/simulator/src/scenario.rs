@@ -25,6 +25,8 @@ pub enum Engine {
     Clique,
     /// A chain that changes its engine on the way.
     Switch,
+    /// Private transactions, over a chain whose order is given.
+    Private,
 }
 
 /// How much is real.
@@ -141,6 +143,7 @@ impl Scenario {
             ),
             Engine::Raft => EngineKind::Raft,
             Engine::Clique => EngineKind::Clique,
+            Engine::Private => EngineKind::Qbft,
             Engine::Switch => any_engine(&mut random),
         };
         let validators = random.pick(&[4, 3, 4, 5, 4, 7, 1, 2, 6, 10], 4);
@@ -231,7 +234,7 @@ pub(crate) const fn tolerated(engine: Engine, validators: usize) -> usize {
     match engine {
         Engine::Ibft => validators.saturating_sub(1) / 3,
         // Crash faults only: whoever has a vote is honest.
-        Engine::Raft | Engine::Switch => 1,
+        Engine::Raft | Engine::Switch | Engine::Private => 1,
         Engine::Clique => validators.saturating_sub(1) / 2,
     }
 }

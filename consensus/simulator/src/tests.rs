@@ -1,5 +1,6 @@
 //! A few seeds of every engine, the same seed twice, and bugs that must be found.
 
+mod private;
 mod sabotage;
 
 use crate::{

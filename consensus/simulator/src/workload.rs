@@ -20,8 +20,13 @@ pub(crate) struct Account {
 
 impl Account {
     pub(crate) fn new() -> Self {
+        Self::numbered(0x42)
+    }
+
+    /// One of many; the number is not 0.
+    pub(crate) fn numbered(number: u8) -> Self {
         #[expect(clippy::expect_used, reason = "a constant below the group order")]
-        let key = SigningKey::from_slice(&[0x42; 32]).expect("a secret key");
+        let key = SigningKey::from_slice(&[number; 32]).expect("a secret key");
         let public = key.verifying_key().to_encoded_point(false);
         let hash = keccak256(public.as_bytes().get(1..).unwrap_or_default());
         let address = Address::from_word(hash);
@@ -32,7 +37,7 @@ impl Account {
         self.address
     }
 
-    fn sign(&self, digest: B256) -> Signature {
+    pub(crate) fn sign(&self, digest: B256) -> Signature {
         #[expect(clippy::expect_used, reason = "RFC 6979 finds a nonce for every digest")]
         let (signature, recovery) =
             self.key.sign_prehash_recoverable(digest.as_slice()).expect("a nonce");

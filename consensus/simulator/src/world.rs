@@ -107,7 +107,7 @@ pub(crate) const fn node_id(node: usize) -> NodeId {
     NodeId(id)
 }
 
-fn index_of(id: NodeId) -> usize {
+pub(crate) fn index_of(id: NodeId) -> usize {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&id.0[..8]);
     usize::try_from(u64::from_be_bytes(bytes)).unwrap_or(usize::MAX)

@@ -13,19 +13,17 @@ pub(crate) use stall::PayloadStall;
 use alloy_primitives::B256;
 use anyhow::Context;
 use entente_chain::{
-    BlockNumber, EnvironmentId, NodeId,
+    EnvironmentId, NodeId,
     private::{PrivateStateId, PrivateStates as PrivateExecution, RecipientKey},
 };
 use entente_ledger::{PrivateLedger, Residents};
 use entente_privacy::{
-    DatabaseCipher, KdfCost, KeyStore, OpenedKeys, Privacy, PrivacySettings, Randomness,
+    DatabaseCipher, KdfCost, KeyStore, OpenedKeys, Privacy, PrivacySettings, RECOVERY_OPEN,
+    Randomness,
 };
 use entente_storage::{Database, PrivateStates};
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use zeroize::Zeroizing;
-
-/// A recovery of which it is not known yet where it ends.
-pub(crate) const RECOVERY_OPEN: BlockNumber = BlockNumber::MAX;
 
 /// What the private side of a node is opened with.
 pub(crate) struct PrivateSettings {

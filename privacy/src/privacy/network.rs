@@ -214,7 +214,13 @@ impl Privacy {
         let exchange = self.exchange();
         let is_wanted = exchange.recovery.wants(hash);
         let is_senders = exchange.directory.node_of(&payload.sender()) == Some(from);
+        let recovers = exchange.recovery.until().is_some();
         drop(exchange);
+        // Its sender sends it again, or tells its client that we did not acknowledge in time.
+        if !is_wanted && recovers && self.cannot_judge(payload) {
+            tracing::debug!(node = %from, %hash, "payload not taken: what it affects may be lost");
+            return Vec::new();
+        }
         let taken = match (is_wanted, is_senders) {
             (true, _) => self.take(payload, Reason::Recovered),
             (false, true) => self.take(payload, Reason::Sent),
@@ -231,6 +237,13 @@ impl Privacy {
             }
         };
         vec![send(from, &answer)]
+    }
+
+    /// Whether a new payload names contracts of which this node cannot tell, while it recovers, that
+    /// it is no party to them: then it could not see that the sender is none.
+    fn cannot_judge(&self, payload: &EncryptedPayload) -> bool {
+        let is_unknown = |hash: &PayloadHash| self.store.get(*hash) == Ok(Stored::Unknown);
+        is_unknown(&payload.hash()) && payload.terms().affected.iter().any(is_unknown)
     }
 
     /// A node asks for a payload that it lost: it gets it when its keys are parties, and is told

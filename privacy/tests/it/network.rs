@@ -237,6 +237,36 @@ fn what_is_recovered_may_affect_what_was_erased() {
     assert!(!world.is_held(2, creation), "nobody asked for it");
 }
 
+/// P7, private simulator seed 386: a node that does not have the creation of a contract yet would not
+/// see that who names it is no party to it.
+#[test]
+fn who_recovers_takes_no_new_payload_for_a_contract_that_it_does_not_know() {
+    let mut world = World::new(&[1, 2, 3]);
+    let protection = PrivacyTerms { flag: PrivacyFlag::PartyProtection, ..PrivacyTerms::default() };
+    let creation = world.send_under(1, &protection, &[2]).unwrap();
+    world.stop(2);
+    world.start(2, Arc::new(MemoryDisk::default()));
+    world.privacy(2).begin_recovery(100, [id(1), id(3)].into()).unwrap();
+    world.run_until(world.now + 1_000);
+    let outsider = Enclave::new(environment(), [key(3)]);
+    let (recipients, terms) =
+        ([public(2)], PrivacyTerms { affected: vec![creation], ..protection.clone() });
+    let envelope = Envelope { recipients: &recipients, terms: &terms, creations: &[] };
+    let randomness = SealRandomness::draw(&Randomness::from_seed(9));
+    let lie = outsider.seal(b"payload", &public(3), &envelope, &randomness).unwrap();
+    let frame = payload_frame(&lie.copy_for(&recipients));
+    assert_eq!(world.privacy(2).arrived(world.now, id(3), &frame), [], "no answer");
+    assert!(!world.is_held(2, lie.hash()));
+    assert!(!world.is_party(2, creation), "now it is asked for");
+    world.run_until(world.now + 10_000);
+    assert!(world.is_party(2, creation));
+    assert!(!world.privacy(2).arrived(world.now, id(3), &frame).is_empty(), "refused");
+    assert!(!world.is_held(2, lie.hash()));
+    let honest = PrivacyTerms { affected: vec![creation], ..protection };
+    let honest = world.send_under(1, &honest, &[2]).unwrap();
+    assert!(world.is_party(2, honest), "what it can judge it takes");
+}
+
 #[test]
 fn a_sender_that_lost_its_store_gets_its_payloads_back() {
     let mut world = World::new(&[1, 2]);

@@ -40,7 +40,7 @@ impl World {
             Engine::Raft => 6_000,
             // A signer out of turn waits up to (N/2+1)/2 s; a branch may have to be fetched first.
             Engine::Clique => (BLOCKS + 2) * (period + 500 * (nodes / 2 + 1)) * 3 + 10_000,
-            Engine::Switch => 90_000,
+            Engine::Switch | Engine::Private => 90_000,
         };
         catching_up + engine
     }
@@ -59,7 +59,7 @@ impl World {
         let until = self.time + self.scenario.outage_ms;
         let voters = self.scenario.validators;
         let quorum = match self.scenario.engine {
-            Engine::Ibft | Engine::Switch => (2 * voters).div_ceil(3),
+            Engine::Ibft | Engine::Switch | Engine::Private => (2 * voters).div_ceil(3),
             Engine::Raft | Engine::Clique => voters / 2 + 1,
         };
         for node in 0..=voters - quorum {

@@ -2,18 +2,14 @@
 //! Several, because each payload waits for the disk before it is acknowledged, and waits of
 //! several share one sync.
 
-use super::{RECOVERY_OPEN, desk::PrivateDesk};
+use super::desk::PrivateDesk;
 use crate::stop::{self, StopHandle};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use entente_chain::NodeId;
 use entente_p2p::Frame;
+use entente_privacy::{PENDING_BLOCKS, RecoveryWatch, Standing};
 use entente_storage::ChainReader;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, thread::JoinHandle, time::Duration};
 use tokio::sync::mpsc;
 
 /// Threads that take frames: as many payloads can share one sync of the disk.
@@ -22,11 +18,6 @@ const THREADS: usize = 16;
 const QUEUE: usize = 1024;
 /// Longest time until the exchange hears what time it is.
 const TICK: Duration = Duration::from_millis(200);
-/// A peer that has been connected for so long and has named no key takes no part in private
-/// transactions, in milliseconds.
-const SILENT_AFTER: u64 = 15_000;
-/// The chain counts as caught up when no peer has been ahead for so long, in milliseconds.
-const SETTLED_AFTER: u64 = 2_000;
 
 /// What the threads take.
 pub(crate) enum PrivateInput {
@@ -116,48 +107,23 @@ fn work(inputs: &Receiver<PrivateInput>, desk: &PrivateDesk) {
     }
 }
 
-/// Ends a recovery: first finds out which block is the last whose payload may be missing, then waits
-/// until the chain is past it. Meanwhile it strikes peers that take no part off the list of those
-/// who must answer.
+/// Shows the watch over a recovery how things stand until it has ended.
 async fn watch_recovery(ports: ExchangePorts) {
     let ExchangePorts { desk, reader, peers } = ports;
-    let mut asked = peers.clone();
-    let mut since: BTreeMap<NodeId, u64> = BTreeMap::new();
-    let mut level_since = None;
+    let mut watch = RecoveryWatch::new(peers, PENDING_BLOCKS);
     let mut ticks = tokio::time::interval(TICK);
-    while let Some(until) = desk.privacy.recovering_until() {
+    while desk.privacy.recovering_until().is_some() {
         ticks.tick().await;
         if desk.stall.stops() {
             return;
         }
-        let (now, head) = (desk.now(), reader.head().header.number);
-        let connected = desk.network.peers();
-        since.retain(|node, _| connected.iter().any(|peer| peer.node == *node));
-        for peer in connected.iter() {
-            since.entry(peer.node).or_insert(now);
-        }
-        let known: BTreeSet<_> =
-            desk.privacy.directory().into_iter().map(|(node, _)| node).collect();
-        let silent = |node: &NodeId| {
-            !known.contains(node)
-                && since.get(node).is_some_and(|since| now.saturating_sub(*since) > SILENT_AFTER)
+        let peers = desk.network.peers();
+        let standing = Standing {
+            head: reader.head().header.number,
+            is_waiting: desk.stall.reason().is_some(),
+            connected: peers.iter().map(|peer| (peer.node, peer.head.number)).collect(),
         };
-        let must: BTreeSet<_> = peers.iter().filter(|node| !silent(node)).copied().collect();
-        let best = connected.iter().map(|peer| peer.head.number).max();
-        let level = best.is_some_and(|best| best <= head.saturating_add(1)) || peers.is_empty();
-        level_since = if level { level_since.or(Some(now)) } else { None };
-        let settled = level_since.is_some_and(|since| now.saturating_sub(since) > SETTLED_AFTER);
-        let outcome = if until == RECOVERY_OPEN && settled {
-            desk.privacy.begin_recovery(head, must.clone())
-        } else if until <= head {
-            desk.privacy.end_recovery()
-        } else if must != asked {
-            desk.privacy.begin_recovery(until, must.clone())
-        } else {
-            Ok(())
-        };
-        asked = must;
-        if let Err(error) = outcome {
+        if let Err(error) = watch.look(&desk.privacy, desk.now(), &standing) {
             tracing::error!(%error, "the recovery of private payloads cannot be recorded");
         }
     }
