@@ -88,11 +88,12 @@ pub trait PrivateBackend: Send + Sync + 'static {
         hash: PayloadHash,
         distribution: Distribution,
     ) -> BoxFuture<Result<(), Rejected>>;
-    /// Decrypts a payload in Tessera's JSON form that is not in the store.
+    /// Decrypts a payload in Tessera's JSON form that is not in the store; only with keys of a private
+    /// state.
     ///
     /// # Errors
-    /// When it is not for this node, in words.
-    fn decrypt(&self, encrypted: &Value) -> Result<PrivatePayload, Rejected>;
+    /// When it is not for these, in words.
+    fn decrypt(&self, encrypted: &Value, id: &PrivateStateId) -> Result<PrivatePayload, Rejected>;
     /// Makes a key of a private state while the node runs, and tells the other nodes.
     fn new_key(&self, id: PrivateStateId) -> BoxFuture<Result<RecipientKey, Rejected>>;
     /// Erases a payload here for good; false: it was not here.

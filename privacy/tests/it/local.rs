@@ -199,3 +199,20 @@ fn mandatory_recipients_are_told_of_payloads_that_have_some() {
     let plain = sent(&node, &request(b"a", &[2]));
     assert_eq!(node.mandatory(plain), Err(PrivacyError::NotMandatory(plain)));
 }
+
+#[test]
+fn a_payload_in_hand_opens_only_with_the_keys_that_are_asked_for() {
+    let node = privacy(&Arc::new(MemoryDisk::default()), &[1, 2, 3], 1);
+    let sealed = node.seal_encoded(&request(b"payload", &[2])).unwrap();
+    let encoded = sealed.encode();
+    for (keys, managed) in
+        [(vec![public(2), public(3)], vec![public(2)]), (vec![public(1)], vec![public(1)])]
+    {
+        let opened = node.open_encoded_for(&keys, &encoded).unwrap();
+        assert_eq!((opened.plain.as_slice(), opened.managed), (&b"payload"[..], managed));
+    }
+    for keys in [vec![public(3)], vec![]] {
+        let refused = node.open_encoded_for(&keys, &encoded);
+        assert!(matches!(refused, Err(PrivacyError::Open { .. })), "{refused:?}");
+    }
+}

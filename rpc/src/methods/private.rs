@@ -20,7 +20,7 @@ use crate::{
 use alloy_primitives::{B256, Bytes};
 use entente_chain::{
     RecoveredBlock, RecoveredTransaction, StateReader as _,
-    private::{PayloadHash, PrivacyTerms, PrivatePayload, PrivateReceipt, RecipientKey},
+    private::{PayloadHash, PrivacyTerms, PrivatePayload, PrivateReceipt, PrivateStateId, RecipientKey},
 };
 use entente_evm::PRIVACY_MARKER_ADDRESS;
 use serde_json::{Value, json};
@@ -49,10 +49,12 @@ pub(super) const METHODS: &[Method] = &[
     }),
     heavy("privacy_erasePayload", 1, erase),
     heavy("privacy_assumeNoParty", 1, |service, params| {
+        for_the_node(params)?;
         service.private()?.backend.give_up(hash_parameter(params)?);
         service.answer(&true)
     }),
     heavy("privacy_forgetNode", 1, |service, params| {
+        for_the_node(params)?;
         let forgotten = service.private()?.backend.forget_node(&params.text(0)?);
         service.answer(&forgotten.map_err(refused)?)
     }),
@@ -105,6 +107,20 @@ fn hash_parameter(params: &Params) -> Result<PayloadHash, RpcError> {
         let got = bytes.len();
         RpcError::argument(0, format!("Expected a Quorum digest of length 64, but got {got}"))
     })
+}
+
+/// What all private states of the node share is the business of the default one's callers, who may
+/// need its token.
+fn for_the_node(params: &Params) -> Result<(), RpcError> {
+    let id = &params.private_state;
+    if *id == PrivateStateId::default_state() {
+        return Ok(());
+    }
+    Err(RpcError::Refused(format!(
+        "this concerns all private states of the node, not {id} alone: ask as its operator, in the \
+         private state {}",
+        PrivateStateId::default_state()
+    )))
 }
 
 /// Erases a payload of the caller's private state; false: it has none under this hash.
@@ -169,7 +185,8 @@ fn decrypt_payload(service: &Service, params: &Params) -> Answer {
     let bytes = params.bytes(0)?;
     let encrypted: Value = serde_json::from_slice(&bytes)
         .map_err(|cause| RpcError::argument(0, format!("not JSON in hex: {cause}")))?;
-    let payload = service.private()?.backend.decrypt(&encrypted).map_err(refused)?;
+    let payload = service.private()?.backend.decrypt(&encrypted, &params.private_state);
+    let payload = payload.map_err(refused)?;
     let mut view = extra(&payload.plain, &payload.terms, &payload.managed);
     if let Some(fields) = view.as_object_mut() {
         fields.insert("isSender".to_owned(), json!(true));

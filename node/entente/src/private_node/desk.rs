@@ -232,14 +232,16 @@ impl PrivateBackend for DeskHandle {
         })
     }
 
-    fn decrypt(&self, encrypted: &Value) -> Result<PrivatePayload, Rejected> {
+    fn decrypt(&self, encrypted: &Value, id: &PrivateStateId) -> Result<PrivatePayload, Rejected> {
         let cipher = encrypted.get("cipherText").and_then(Value::as_str).ok_or_else(|| {
             Rejected("cipherText: missing, base64 as /encodedpayload/create gave it".to_owned())
         })?;
         let cipher = STANDARD
             .decode(cipher)
             .map_err(|cause| Rejected(format!("cipherText: not base64: {cause}")))?;
-        self.0.privacy.open_encoded(&cipher).map_err(|error| rejected(&error))
+        let own: Vec<_> =
+            self.0.privacy.keys().into_iter().filter(|key| self.state_of(*key) == *id).collect();
+        self.0.privacy.open_encoded_for(&own, &cipher).map_err(|error| rejected(&error))
     }
 
     fn new_key(&self, id: PrivateStateId) -> BoxFuture<Result<RecipientKey, Rejected>> {

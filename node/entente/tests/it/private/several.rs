@@ -5,8 +5,13 @@ use crate::{
     http::{call_in, wait_for},
     network::ENTENTE,
 };
+use alloy_primitives::{B256, hex};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use entente_chain::{EnvironmentId, private::PrivacyTerms};
+use entente_privacy::{Enclave, Envelope, KdfCost, KeyStore, Randomness, SealRandomness};
 use serde_json::{Value, json};
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use zeroize::Zeroizing;
 
 const TOKEN: &str = "a token of the second state";
 
@@ -151,9 +156,57 @@ fn markers_hide_who_sends_what_where_and_a_node_keeps_private_states_apart() {
     assert_eq!(status["keys"], json!([second]));
     assert_eq!(read("PS1", None), Ok(json!(answer)));
 
+    payload_in_hand_is_opened_by_its_own_state(&parties, &first);
+    whole_node_is_left_alone_by_a_named_state(port, &payload);
     payload_is_erased_by_its_own_state(port, &payload, &answer);
     assert_eq!(read("PS1", None), Ok(json!(answer)), "the state stays");
     new_key_is_sent_to(&parties);
+}
+
+/// `eth_decryptQuorumPayload` uses the keys of the caller's private state only.
+fn payload_in_hand_is_opened_by_its_own_state(parties: &Parties, first: &str) {
+    let folder = parties.network.folder_of(3);
+    let password = fs::read_to_string(folder.join("private.password")).expect("a password");
+    let store = KeyStore::new(folder.join("privacy-keys"), KdfCost::default());
+    let opened = store.open(&Zeroizing::new(password.trim().to_owned())).expect("keys");
+    let mut keys = opened.parties.into_iter();
+    let key = keys.find(|key| key.public().to_string() == first).expect("the key of PS1");
+    let sender = key.public();
+    let genesis = parties.ask(3, "eth_getBlockByNumber", json!(["0x0", false])).expect("genesis");
+    let genesis: B256 = genesis["hash"].as_str().expect("a hash").parse().expect("a hash");
+    let terms = PrivacyTerms::default();
+    let envelope = Envelope { recipients: &[], terms: &terms, creations: &[] };
+    let randomness = SealRandomness::draw(&Randomness::from_os().expect("randomness"));
+    let sealed = Enclave::new(EnvironmentId(genesis), [key])
+        .seal(b"in hand", &sender, &envelope, &randomness)
+        .expect("sealed");
+    let encrypted = json!({ "senderKey": first, "cipherText": STANDARD.encode(sealed.encode()) });
+    let encrypted = hex::encode_prefixed(encrypted.to_string());
+    let open = |state: &str, token| {
+        let port = parties.network.port(3);
+        call_in(port, (state, token), "eth_decryptQuorumPayload", json!([encrypted]))
+    };
+    let plain = open("PS1", None).expect("opened");
+    assert_eq!(plain["payload"], hex::encode_prefixed("in hand"));
+    assert_eq!(plain["extraMetaData"]["ManagedParties"], json!([first]));
+    for (state, token) in [("PS2", Some(TOKEN)), ("private", None)] {
+        let refused = open(state, token).expect_err("another's key");
+        assert!(refused.contains("authentication failed"), "{state}: {refused}");
+    }
+}
+
+/// What concerns all private states of a node is refused to a named one.
+fn whole_node_is_left_alone_by_a_named_state(port: u16, payload: &Value) {
+    let node = "f".repeat(64);
+    for (method, parameter) in
+        [("privacy_assumeNoParty", payload.clone()), ("privacy_forgetNode", json!(node))]
+    {
+        let ask = |state: &str| call_in(port, (state, None), method, json!([parameter]));
+        let refused = ask("PS1").expect_err("not the operator");
+        assert!(refused.contains("all private states of the node"), "{method}: {refused}");
+        let answered = ask("private");
+        assert!(answered.is_ok(), "{method}: {answered:?}");
+    }
 }
 
 /// A payload is erased by the private state that has it, and by no other.
