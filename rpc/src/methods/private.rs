@@ -20,7 +20,9 @@ use crate::{
 use alloy_primitives::{B256, Bytes};
 use entente_chain::{
     RecoveredBlock, RecoveredTransaction, StateReader as _,
-    private::{PayloadHash, PrivacyTerms, PrivatePayload, PrivateReceipt, PrivateStateId, RecipientKey},
+    private::{
+        PayloadHash, PrivacyTerms, PrivatePayload, PrivateReceipt, PrivateStateId, RecipientKey,
+    },
 };
 use entente_evm::PRIVACY_MARKER_ADDRESS;
 use serde_json::{Value, json};
@@ -126,11 +128,8 @@ fn for_the_node(params: &Params) -> Result<(), RpcError> {
 /// Erases a payload of the caller's private state; false: it has none under this hash.
 fn erase(service: &Service, params: &Params) -> Answer {
     let hash = hash_parameter(params)?;
-    let erased = match readable(service, params, hash)? {
-        Some(_) => service.private()?.backend.erase(hash).map_err(refused)?,
-        None => false,
-    };
-    service.answer(&erased)
+    let erased = service.private()?.backend.erase(hash, &params.private_state);
+    service.answer(&erased.map_err(refused)?)
 }
 
 /// A payload that the caller's private state is a party to.

@@ -172,6 +172,28 @@ pub(crate) fn if_held<T>(result: Result<T, PrivacyError>) -> Result<Option<T>, R
     }
 }
 
+/// Whether a payload is a private state's to erase: a key of it is a party or, before the payload was
+/// sent, the sender. The default state is the operator's: what no key opens any more is its own.
+fn is_payload_of(
+    privacy: &Privacy,
+    residents: &Residents,
+    hash: PayloadHash,
+    id: &PrivateStateId,
+) -> Result<bool, PrivacyError> {
+    let is_ours = |key: &RecipientKey| residents.state_of(*key) == *id;
+    let kept = || privacy.receive_raw(hash).map(|payload| is_ours(&payload.sender));
+    let sent = privacy.receive(hash).map(|payload| payload.managed.iter().any(is_ours));
+    let found = match sent {
+        Err(PrivacyError::Unknown(_)) => kept(),
+        sent => sent,
+    };
+    match found {
+        Err(PrivacyError::Unknown(_) | PrivacyError::Erased(_)) => Ok(false),
+        Err(PrivacyError::Open { .. }) => Ok(*id == PrivateStateId::default_state()),
+        found => found,
+    }
+}
+
 /// RPC holds the desk by this.
 pub(crate) struct DeskHandle(pub(crate) Arc<PrivateDesk>);
 
@@ -268,7 +290,11 @@ impl PrivateBackend for DeskHandle {
         })
     }
 
-    fn erase(&self, hash: PayloadHash) -> Result<bool, Rejected> {
+    fn erase(&self, hash: PayloadHash, id: &PrivateStateId) -> Result<bool, Rejected> {
+        let (privacy, residents) = (&self.0.privacy, &self.0.residents);
+        if !is_payload_of(privacy, residents, hash, id).map_err(|error| rejected(&error))? {
+            return Ok(false);
+        }
         let erased = self.0.privacy.delete(hash).map_err(|error| rejected(&error))?;
         tracing::warn!(%hash, erased, "a private payload was erased for good");
         Ok(erased)
@@ -300,5 +326,52 @@ impl PrivateBackend for DeskHandle {
             "contracts": self.0.agreements.contracts(id),
             "alarms": self.0.agreements.alarms(id),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use entente_chain::EnvironmentId;
+    use entente_privacy::{DatabaseCipher, DatabaseKey, PartyKey, PrivacySettings};
+    use entente_storage::{Database, StorageOptions};
+
+    fn key(number: u8) -> PartyKey {
+        PartyKey::new(Zeroizing::new([number; 32]))
+    }
+
+    fn open(database: &Database, numbers: &[u8]) -> Privacy {
+        let randomness = Arc::new(Randomness::from_os().expect("randomness"));
+        let database_key = DatabaseKey::new(Zeroizing::new([9; 32]));
+        let cipher = DatabaseCipher::new(database_key, "payloads", Arc::clone(&randomness));
+        let records = database.private_records(Arc::new(cipher)).expect("records");
+        let keys = numbers.iter().copied().map(key).collect();
+        let names = (EnvironmentId([7; 32].into()), NodeId([1; 32]));
+        Privacy::open(records, keys, names, randomness, &PrivacySettings::default()).expect("open")
+    }
+
+    #[test]
+    fn a_kept_payload_is_its_senders_to_erase_and_one_that_does_not_open_the_operators() {
+        let folder = tempfile::tempdir().expect("folder");
+        let options = StorageOptions { sync: false, ..StorageOptions::default() };
+        let database = Database::open(folder.path(), &options).expect("a database");
+        let residents = Residents::default();
+        let named = PrivateStateId::new("PS1").expect("a name");
+        residents.assign(&named, [key(2).public()]);
+        let default = PrivateStateId::default_state();
+        let privacy = open(&database, &[1, 2]);
+        let kept = |number| privacy.store_raw(b"kept", Some(key(number).public())).expect("kept");
+        let (ours, theirs) = (kept(1), kept(2));
+        let judge = |privacy: &Privacy, hash, id| is_payload_of(privacy, &residents, hash, id);
+        assert_eq!(judge(&privacy, ours, &default), Ok(true));
+        assert_eq!(judge(&privacy, ours, &named), Ok(false));
+        assert_eq!(judge(&privacy, theirs, &default), Ok(false));
+        assert_eq!(judge(&privacy, theirs, &named), Ok(true));
+        drop(privacy);
+        let without = open(&database, &[3]);
+        assert_eq!(judge(&without, ours, &default), Ok(true));
+        assert_eq!(judge(&without, ours, &named), Ok(false));
+        assert_eq!(without.delete(ours), Ok(true));
+        assert_eq!(judge(&without, ours, &default), Ok(false), "it is erased");
     }
 }
