@@ -117,7 +117,7 @@ impl PrivateNode {
         let execution =
             PrivateLedger::new(payloads, Arc::clone(&residents), states.clone(), database.states());
         let password = settings.password.clone();
-        let keys = KeyMaker { store, password, randomness };
+        let keys = KeyMaker::new(store, password, randomness);
         Ok(Self { privacy, residents, states, keys, execution: Arc::new(execution) })
     }
 }

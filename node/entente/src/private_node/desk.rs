@@ -8,7 +8,7 @@ use entente_chain::private::{PayloadHash, PrivatePayload, PrivateStateId, Recipi
 use entente_ledger::Residents;
 use entente_p2p::{Channel, NetworkHandle};
 use entente_privacy::{
-    Action, DeliveryError, KeyStore, Privacy, PrivacyError, Randomness, RequestId, SendReceipt,
+    Action, DeliveryError, KeyStore, PartyKey, Privacy, PrivacyError, Randomness, RequestId, SendReceipt,
     SendRequest,
 };
 use entente_rpc::{BoxFuture, Distribution, PrivateBackend, Rejected, StoredPayload};
@@ -17,7 +17,7 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use zeroize::Zeroizing;
 
 /// What a node that breaks the protocol loses; it is banned at 100.
@@ -50,9 +50,32 @@ impl From<NotSent> for Rejected {
 /// Makes keys while the node runs.
 #[derive(Clone)]
 pub(crate) struct KeyMaker {
-    pub(crate) store: KeyStore,
-    pub(crate) password: Zeroizing<String>,
-    pub(crate) randomness: Arc<Randomness>,
+    store: KeyStore,
+    password: Zeroizing<String>,
+    randomness: Arc<Randomness>,
+    /// One key at a time: each takes the time and memory of two runs of Argon2.
+    turn: Arc<Semaphore>,
+}
+
+impl KeyMaker {
+    pub(crate) fn new(
+        store: KeyStore,
+        password: Zeroizing<String>,
+        randomness: Arc<Randomness>,
+    ) -> Self {
+        Self { store, password, randomness, turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// The turn of one that makes a key, and refused while another one does.
+    fn turn(&self) -> Result<OwnedSemaphorePermit, Rejected> {
+        let turn = Arc::clone(&self.turn).try_acquire_owned();
+        turn.map_err(|_| Rejected("a key is being made already, try again later".to_owned()))
+    }
+
+    fn make(&self) -> Result<PartyKey, Rejected> {
+        let key = self.store.create(&self.password, &self.randomness);
+        key.map_err(|error| Rejected(error.to_string()))
+    }
 }
 
 /// The private side as others of this process ask it.
@@ -276,14 +299,14 @@ impl PrivateBackend for DeskHandle {
                      privacy new`, name it there and restart"
                 )));
             }
+            let turn = desk.keys.turn()?;
             let made = tokio::task::spawn_blocking(move || {
-                let KeyMaker { store, password, randomness } = &desk.keys;
-                let key = store.create(password, randomness);
-                let key = key.map_err(|error| Rejected(error.to_string()))?;
+                let key = desk.keys.make()?;
                 let public = key.public();
                 desk.privacy.add_key(key);
                 desk.perform(desk.privacy.announce());
                 tracing::info!(key = %public, "a new key for private transactions");
+                drop(turn);
                 Ok(public)
             });
             made.await.map_err(|_| Rejected("the node is shutting down".to_owned()))?
@@ -333,7 +356,7 @@ impl PrivateBackend for DeskHandle {
 mod tests {
     use super::*;
     use entente_chain::EnvironmentId;
-    use entente_privacy::{DatabaseCipher, DatabaseKey, PartyKey, PrivacySettings};
+    use entente_privacy::{DatabaseCipher, DatabaseKey, KdfCost, PrivacySettings};
     use entente_storage::{Database, StorageOptions};
 
     fn key(number: u8) -> PartyKey {
@@ -373,5 +396,20 @@ mod tests {
         assert_eq!(judge(&without, ours, &named), Ok(false));
         assert_eq!(without.delete(ours), Ok(true));
         assert_eq!(judge(&without, ours, &default), Ok(false), "it is erased");
+    }
+
+    #[test]
+    fn one_key_is_made_at_a_time() {
+        let folder = tempfile::tempdir().expect("folder");
+        let cost = KdfCost { memory_kib: 8, iterations: 1, parallelism: 1 };
+        let store = KeyStore::new(folder.path().join("keys"), cost);
+        let password = Zeroizing::new("a password".to_owned());
+        let randomness = Arc::new(Randomness::from_os().expect("randomness"));
+        let maker = KeyMaker::new(store, password, randomness);
+        let turn = maker.turn().expect("a turn");
+        assert!(maker.turn().expect_err("refused").0.contains("being made already"));
+        maker.make().expect("made");
+        drop(turn);
+        assert!(maker.clone().turn().is_ok());
     }
 }
