@@ -8,8 +8,8 @@ use entente_chain::private::{PayloadHash, PrivatePayload, PrivateStateId, Recipi
 use entente_ledger::Residents;
 use entente_p2p::{Channel, NetworkHandle};
 use entente_privacy::{
-    Action, DeliveryError, KeyStore, PartyKey, Privacy, PrivacyError, Randomness, RequestId, SendReceipt,
-    SendRequest,
+    Action, DeliveryError, KeyStore, PartyKey, Privacy, PrivacyError, Randomness, RequestId,
+    SendReceipt, SendRequest,
 };
 use entente_rpc::{BoxFuture, Distribution, PrivateBackend, Rejected, StoredPayload};
 use serde_json::{Value, json};

@@ -2,6 +2,7 @@
 //! happens when a party is away or dies.
 
 mod detached;
+mod differing;
 mod several;
 
 use crate::{

@@ -156,11 +156,39 @@ fn markers_hide_who_sends_what_where_and_a_node_keeps_private_states_apart() {
     assert_eq!(status["keys"], json!([second]));
     assert_eq!(read("PS1", None), Ok(json!(answer)));
 
+    every_key_of_a_node_is_heard(&parties, [&first, &second]);
     payload_in_hand_is_opened_by_its_own_state(&parties, &first);
     whole_node_is_left_alone_by_a_named_state(port, &payload);
     payload_is_erased_by_its_own_state(port, &payload, &answer);
     assert_eq!(read("PS1", None), Ok(json!(answer)), "the state stays");
     new_key_is_sent_to(&parties);
+}
+
+/// Two private states of a node are two parties to others, and strangers to each other.
+fn every_key_of_a_node_is_heard(parties: &Parties, keys: [&str; 2]) {
+    let transaction = json!({
+        "from": parties.accounts[2], "data": init_code(&random_word()), "gas": "0x100000",
+        "privateFor": keys,
+    });
+    let hash = parties.ask(2, "eth_sendTransaction", json!([transaction])).expect("sent");
+    let standing = |status: Value| {
+        let mut contracts = status["contracts"].as_array()?.iter();
+        let found = contracts.find(|found| found["transactionHash"] == hash)?;
+        (found["silent"] == json!([])).then(|| found["agree"].clone())
+    };
+    let agree = wait_for("the word of both", PATIENCE, || {
+        standing(parties.ask(2, "privacy_status", json!([])).ok()?)
+    });
+    let agree = agree.as_array().expect("keys").clone();
+    assert_eq!(agree.len(), 2);
+    assert!(keys.iter().all(|key| agree.contains(&json!(key))), "{agree:?}");
+    for (state, token) in [("PS1", None), ("PS2", Some(TOKEN))] {
+        let agree = wait_for("the word of the sender", PATIENCE, || {
+            let port = parties.network.port(3);
+            standing(call_in(port, (state, token), "privacy_status", json!([])).ok()?)
+        });
+        assert_eq!(agree, json!([parties.key(2)]), "{state}");
+    }
 }
 
 /// `eth_decryptQuorumPayload` uses the keys of the caller's private state only.
