@@ -4,11 +4,13 @@ mod agreement;
 mod desk;
 mod exchange;
 mod stall;
+mod wording;
 
 pub(crate) use agreement::{AgreementPort, AgreementWorker};
 pub(crate) use desk::{DeskHandle, KeyMaker, NotSent, PrivateDesk};
 pub(crate) use exchange::{ExchangePorts, PrivateInput, PrivateInputs, start};
 pub(crate) use stall::PayloadStall;
+pub(crate) use wording::recipient;
 
 use alloy_primitives::B256;
 use anyhow::Context;

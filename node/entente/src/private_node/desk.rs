@@ -1,6 +1,10 @@
 //! Requests of RPC about private transactions, and what the exchange wants done.
 
-use super::{agreement::Agreements, stall::PayloadStall};
+use super::{
+    agreement::Agreements,
+    stall::PayloadStall,
+    wording::{not_sent, rejected},
+};
 use crate::clock::Clock;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use entente_chain::NodeId;
@@ -39,12 +43,6 @@ pub(crate) enum NotSent {
     /// The node stops.
     #[error("the node is shutting down")]
     Stopping,
-}
-
-impl From<NotSent> for Rejected {
-    fn from(error: NotSent) -> Self {
-        Self(error.to_string())
-    }
 }
 
 /// Makes keys while the node runs.
@@ -177,10 +175,6 @@ fn stopping() -> Rejected {
     Rejected("the node is shutting down".to_owned())
 }
 
-pub(crate) fn rejected(error: &PrivacyError) -> Rejected {
-    Rejected(error.to_string())
-}
-
 fn request(plain: Zeroizing<Vec<u8>>, distribution: Distribution) -> SendRequest {
     let Distribution { from, to, terms } = distribution;
     SendRequest { plain, sender: from, recipients: to, terms }
@@ -259,8 +253,9 @@ impl PrivateBackend for DeskHandle {
         let desk = Arc::clone(&self.0);
         Box::pin(async move {
             let request = request(plain, distribution);
-            let sent = desk.deliver(move |privacy, now| privacy.send(now, &request)).await?;
-            Ok(sent.hash)
+            let to = request.recipients.clone();
+            let sent = desk.deliver(move |privacy, now| privacy.send(now, &request)).await;
+            sent.map(|sent| sent.hash).map_err(|error| not_sent(&error, &to))
         })
     }
 
@@ -272,8 +267,10 @@ impl PrivateBackend for DeskHandle {
         let desk = Arc::clone(&self.0);
         Box::pin(async move {
             let Distribution { to, terms, .. } = distribution;
-            desk.deliver(move |privacy, now| privacy.send_raw(now, hash, &to, &terms)).await?;
-            Ok(())
+            let named = to.clone();
+            let begin = move |privacy: &Privacy, now| privacy.send_raw(now, hash, &to, &terms);
+            let sent = desk.deliver(begin).await;
+            sent.map(drop).map_err(|error| not_sent(&error, &named))
         })
     }
 

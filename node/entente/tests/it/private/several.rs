@@ -54,6 +54,48 @@ fn contracts_keep_the_terms_they_were_created_with() {
     let no_list = json!({ "privacyFlag": 2 });
     let refused = parties.send((0, &[2]), &Value::Null, &init_code(&random_word()), no_list);
     assert!(refused.expect_err("refused").contains("mandatoryFor"));
+    wrong_fields_are_named(&parties);
+    private_transaction_may_have_no_other_party(&parties);
+}
+
+/// Nothing is sent, and the text says what is wrong where.
+fn wrong_fields_are_named(parties: &Parties) {
+    let nonce =
+        || parties.ask(0, "eth_getTransactionCount", json!([parties.accounts[0], "pending"]));
+    let before = nonce();
+    let (strange, low) = (STANDARD.encode([9; 32]), STANDARD.encode([0; 32]));
+    let long = format!("0x{}", "00".repeat(1024 * 1024 + 1));
+    for (change, text) in [
+        (json!({ "privateFor": [parties.key(2), strange] }), "privateFor[1]: no node is known"),
+        (json!({ "privateFor": [parties.key(2), low] }), "privateFor[1]: AAAA"),
+        (json!({ "data": long }), "data: a private payload has 1 to 1048576 bytes"),
+        (json!({ "privateFrom": strange }), "privateFrom: CQkJ"),
+    ] {
+        let mut transaction = json!({
+            "from": parties.accounts[0], "data": init_code(&random_word()), "gas": "0x1000000",
+            "privateFor": [parties.key(2)],
+        });
+        let fields = transaction.as_object_mut().expect("an object");
+        fields.extend(change.as_object().cloned().unwrap_or_default());
+        let refused = parties.ask(0, "eth_sendTransaction", json!([transaction]));
+        let refused = refused.expect_err("refused");
+        let refused = refused.get(..300).unwrap_or(&refused);
+        assert!(refused.contains(&format!("\"{text}")), "{refused}");
+    }
+    assert_eq!(nonce(), before);
+}
+
+/// `privateFor: []`, and the sender itself.
+fn private_transaction_may_have_no_other_party(parties: &Parties) {
+    for own in [&[][..], &[0]] {
+        let word = random_word();
+        let sent = parties.send((0, own), &Value::Null, &init_code(&word), json!({}));
+        let hash = sent.expect("sent");
+        let contract = parties.receipt(0, &hash)["contractAddress"].clone();
+        parties.receipt(2, &hash);
+        assert_eq!(parties.stored(0, &contract), json!(word));
+        assert_eq!(parties.stored(2, &contract), json!("0x"));
+    }
 }
 
 /// Node 3 gets two more keys, each with a private state of its own; the second needs a token. Node 0
