@@ -169,10 +169,13 @@ fn payload_extra(service: &Service, params: &Params) -> Answer {
     let Some(payload) = readable(service, params, hash_parameter(params)?)? else {
         return service.answer(&());
     };
-    let mut view = extra(&payload.plain, &payload.terms, &payload.managed);
+    let backend = &service.private()?.backend;
+    let is_own = |key: &RecipientKey| backend.state_of(*key) == params.private_state;
+    // Other private states of this node are strangers.
+    let managed: Vec<_> = payload.managed.iter().copied().filter(is_own).collect();
+    let mut view = extra(&payload.plain, &payload.terms, &managed);
     if let Some(fields) = view.as_object_mut() {
-        let own = payload.managed.contains(&payload.sender);
-        fields.insert("isSender".to_owned(), json!(own));
+        fields.insert("isSender".to_owned(), json!(managed.contains(&payload.sender)));
         if let Some(meta) = fields.get_mut("extraMetaData").and_then(Value::as_object_mut) {
             meta.insert("Sender".to_owned(), json!(payload.sender));
         }

@@ -355,12 +355,15 @@ mod tests {
     use entente_chain::EnvironmentId;
     use entente_privacy::{DatabaseCipher, DatabaseKey, KdfCost, PrivacySettings};
     use entente_storage::{Database, StorageOptions};
+    use std::path::Path;
 
     fn key(number: u8) -> PartyKey {
         PartyKey::new(Zeroizing::new([number; 32]))
     }
 
-    fn open(database: &Database, numbers: &[u8]) -> Privacy {
+    fn open(folder: &Path, numbers: &[u8]) -> Privacy {
+        let options = StorageOptions { sync: false, ..StorageOptions::default() };
+        let database = Database::open(folder, &options).expect("a database");
         let randomness = Arc::new(Randomness::from_os().expect("randomness"));
         let database_key = DatabaseKey::new(Zeroizing::new([9; 32]));
         let cipher = DatabaseCipher::new(database_key, "payloads", Arc::clone(&randomness));
@@ -373,13 +376,11 @@ mod tests {
     #[test]
     fn a_kept_payload_is_its_senders_to_erase_and_one_that_does_not_open_the_operators() {
         let folder = tempfile::tempdir().expect("folder");
-        let options = StorageOptions { sync: false, ..StorageOptions::default() };
-        let database = Database::open(folder.path(), &options).expect("a database");
         let residents = Residents::default();
         let named = PrivateStateId::new("PS1").expect("a name");
         residents.assign(&named, [key(2).public()]);
         let default = PrivateStateId::default_state();
-        let privacy = open(&database, &[1, 2]);
+        let privacy = open(folder.path(), &[1, 2]);
         let kept = |number| privacy.store_raw(b"kept", Some(key(number).public())).expect("kept");
         let (ours, theirs) = (kept(1), kept(2));
         let judge = |privacy: &Privacy, hash, id| is_payload_of(privacy, &residents, hash, id);
@@ -388,7 +389,7 @@ mod tests {
         assert_eq!(judge(&privacy, theirs, &default), Ok(false));
         assert_eq!(judge(&privacy, theirs, &named), Ok(true));
         drop(privacy);
-        let without = open(&database, &[3]);
+        let without = open(folder.path(), &[3]);
         assert_eq!(judge(&without, ours, &default), Ok(true));
         assert_eq!(judge(&without, ours, &named), Ok(false));
         assert_eq!(without.delete(ours), Ok(true));
@@ -407,6 +408,6 @@ mod tests {
         assert!(maker.turn().expect_err("refused").0.contains("being made already"));
         maker.make().expect("made");
         drop(turn);
-        assert!(maker.clone().turn().is_ok());
+        assert!(maker.turn().is_ok());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{PATIENCE, Parties, init_code, random_word};
 use crate::{
-    http::{call_in, wait_for},
+    http::{call_in, call_over_websocket, wait_for},
     network::ENTENTE,
 };
 use alloy_primitives::{B256, hex};
@@ -198,6 +198,7 @@ fn markers_hide_who_sends_what_where_and_a_node_keeps_private_states_apart() {
     assert_eq!(status["keys"], json!([second]));
     assert_eq!(read("PS1", None), Ok(json!(answer)));
 
+    private_state_is_chosen_for_a_websocket(port);
     every_key_of_a_node_is_heard(&parties, [&first, &second]);
     payload_in_hand_is_opened_by_its_own_state(&parties, &first);
     whole_node_is_left_alone_by_a_named_state(port, &payload);
@@ -230,6 +231,33 @@ fn every_key_of_a_node_is_heard(parties: &Parties, keys: [&str; 2]) {
             standing(call_in(port, (state, token), "privacy_status", json!([])).ok()?)
         });
         assert_eq!(agree, json!([parties.key(2)]), "{state}");
+    }
+    let sent = parties.ask(2, "eth_getTransactionByHash", json!([hash])).expect("sent");
+    for (place, state, token) in [(0, "PS1", None), (1, "PS2", Some(TOKEN))] {
+        let port = parties.network.port(3);
+        let extra = "eth_getQuorumPayloadExtra";
+        let extra = call_in(port, (state, token), extra, json!([sent["input"]])).expect("a party");
+        assert_eq!(extra["extraMetaData"]["ManagedParties"], json!([keys[place]]), "{state}");
+        assert_eq!(extra["isSender"], json!(false));
+    }
+}
+
+/// A WebSocket is of one private state, chosen as over HTTP.
+fn private_state_is_chosen_for_a_websocket(port: u16) {
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    for (path, headers, state) in [
+        ("/", "", "private"),
+        ("/?PSI=PS1", "", "PS1"),
+        ("/", "PSI: PS1\r\n", "PS1"),
+        ("/?PSI=PS2", bearer.as_str(), "PS2"),
+        ("/", bearer.as_str(), "PS2"),
+    ] {
+        let chosen = call_over_websocket(port, (path, headers), "eth_getPSI");
+        assert_eq!(chosen, Ok(json!(state)), "{path} {headers}");
+    }
+    for (path, status) in [("/?PSI=PS2", "401"), ("/?PSI=PS3", "403")] {
+        let refused = call_over_websocket(port, (path, ""), "eth_getPSI").expect_err("refused");
+        assert!(refused.contains(status), "{path}: {refused}");
     }
 }
 
