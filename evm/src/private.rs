@@ -40,3 +40,6 @@ pub struct PrivateExecuted {
     /// Terms of contracts that came into being or were extended.
     pub terms: BTreeMap<Address, ContractTerms>,
 }
+
+#[cfg(test)]
+mod tests;

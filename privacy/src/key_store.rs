@@ -4,7 +4,9 @@
 mod file;
 mod key_file;
 
-use crate::{database_cipher::DatabaseKey, party_key::PartyKey, random::Randomness};
+use crate::{
+    database_cipher::DatabaseKey, message::NODE_KEYS_MAX, party_key::PartyKey, random::Randomness,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use entente_chain::private::RecipientKey;
 use key_file::KeyFile;
@@ -67,6 +69,15 @@ pub enum KeyStoreError {
     /// Argon2id cannot be run so, or it would take too long.
     #[error("cost {0:?} of the password is out of range")]
     Cost(KdfCost),
+    /// As many keys as a node may have.
+    #[error(
+        "{}: {NODE_KEYS_MAX} keys, and a node may have no more: it tells each peer all of them in \
+         one message", folder.display()
+    )]
+    Full {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The key is in the folder already.
     #[error("key {0} is stored already")]
     Known(RecipientKey),
@@ -98,7 +109,8 @@ impl KeyStore {
     /// Makes a key, and with the first one the key of the database. Durable on return.
     ///
     /// # Errors
-    /// When the password is not the one of the keys that are there, or the disk fails.
+    /// When the password is not the one of the keys that are there, there are as many as a node may
+    /// have, or the disk fails.
     pub fn create(
         &self,
         password: &Zeroizing<String>,
@@ -119,6 +131,8 @@ impl KeyStore {
         password: &Zeroizing<String>,
         randomness: &Randomness,
     ) -> Result<(), KeyStoreError> {
+        // Before the password is worked on, which is meant to take long.
+        self.check_room(1)?;
         self.ensure_database_key(password, randomness)?;
         if self.list()?.contains(&key.public()) {
             return Err(KeyStoreError::Known(key.public()));
@@ -175,8 +189,10 @@ impl KeyStore {
     /// Opens every key.
     ///
     /// # Errors
-    /// As [`list`](Self::list), and when the password is wrong.
+    /// As [`list`](Self::list), when the password is wrong, and when there are more than a node may
+    /// have.
     pub fn open(&self, password: &Zeroizing<String>) -> Result<OpenedKeys, KeyStoreError> {
+        self.check_room(0)?;
         let database = self.open_database(password)?;
         let mut parties = Vec::new();
         for public in self.list()? {
@@ -215,6 +231,15 @@ impl KeyStore {
         }
         self.store(&key, password, randomness)?;
         Ok(listed)
+    }
+
+    /// Whether so many keys more may be here.
+    fn check_room(&self, more: usize) -> Result<(), KeyStoreError> {
+        let there = file::with_prefix(&self.folder, PARTY_PREFIX)?.len();
+        match there.saturating_add(more) > NODE_KEYS_MAX {
+            true => Err(KeyStoreError::Full { folder: self.folder.clone() }),
+            false => Ok(()),
+        }
     }
 
     fn open_database(&self, password: &Zeroizing<String>) -> Result<DatabaseKey, KeyStoreError> {

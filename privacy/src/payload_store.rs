@@ -177,7 +177,8 @@ impl PayloadStore {
         let key = hash.0.as_slice();
         let payload = self.records.get(PAYLOADS, key)?;
         let raw = self.records.get(RAW, key)?;
-        let is_held = payload.is_some_and(|value| value.first() == Some(&HELD));
+        let is_held =
+            payload.is_some_and(|value| matches!(value.first(), Some(&(HELD | IMPORTED))));
         if !is_held && raw.is_none() {
             return Ok(false);
         }

@@ -10,7 +10,7 @@ pub use sending::{Action, Millis, RequestId, SendReceipt, SendRequest};
 use crate::{
     directory::Directory,
     distribution::Distribution,
-    enclave::{Creation, Enclave, SealError, SealRandomness},
+    enclave::{Creation, Enclave, OpenError, SealError, SealRandomness},
     error::PrivacyError,
     exchange::Exchange,
     opened_payloads::OpenedPayloads,
@@ -204,6 +204,26 @@ impl Privacy {
     pub fn open_encoded(&self, payload: &[u8]) -> Result<PrivatePayload, PrivacyError> {
         let payload = EncryptedPayload::decode(payload)?;
         self.open_stored(payload.hash(), &payload)
+    }
+
+    /// As [`open_encoded`](Self::open_encoded), only with some of the keys of this node: what the
+    /// others could read, and that they are there, is not told.
+    ///
+    /// # Errors
+    /// When it is no payload, or not for these keys.
+    pub fn open_encoded_for(
+        &self,
+        keys: &[RecipientKey],
+        payload: &[u8],
+    ) -> Result<PrivatePayload, PrivacyError> {
+        let payload = EncryptedPayload::decode(payload)?;
+        let hash = payload.hash();
+        let mut opened = self.open_stored(hash, &payload)?;
+        opened.managed.retain(|key| keys.contains(key));
+        if opened.managed.is_empty() {
+            return Err(PrivacyError::Open { hash, cause: OpenError });
+        }
+        Ok(opened)
     }
 
     /// Takes over a payload that another transaction manager kept under this hash.

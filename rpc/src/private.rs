@@ -88,18 +88,20 @@ pub trait PrivateBackend: Send + Sync + 'static {
         hash: PayloadHash,
         distribution: Distribution,
     ) -> BoxFuture<Result<(), Rejected>>;
-    /// Decrypts a payload in Tessera's JSON form that is not in the store.
+    /// Decrypts a payload in Tessera's JSON form that is not in the store; only with keys of a private
+    /// state.
     ///
     /// # Errors
-    /// When it is not for this node, in words.
-    fn decrypt(&self, encrypted: &Value) -> Result<PrivatePayload, Rejected>;
+    /// When it is not for these, in words.
+    fn decrypt(&self, encrypted: &Value, id: &PrivateStateId) -> Result<PrivatePayload, Rejected>;
     /// Makes a key of a private state while the node runs, and tells the other nodes.
     fn new_key(&self, id: PrivateStateId) -> BoxFuture<Result<RecipientKey, Rejected>>;
-    /// Erases a payload here for good; false: it was not here.
+    /// Erases a payload of a private state here for good, sent or kept; false: that state has none.
+    /// What no key opens any more is the default state's.
     ///
     /// # Errors
     /// When the disk fails, in words.
-    fn erase(&self, hash: PayloadHash) -> Result<bool, Rejected>;
+    fn erase(&self, hash: PayloadHash, id: &PrivateStateId) -> Result<bool, Rejected>;
     /// Decides that this node is no party to a payload that others have not answered for.
     fn give_up(&self, hash: PayloadHash);
     /// Forgets the keys of a node that is gone for good; false: it had none.

@@ -194,7 +194,7 @@ fn open_privacy(
     let privacy =
         Privacy::open(records, parties, place, Arc::clone(&randomness), &privacy_settings)
             .context("privacy.default_key")?;
-    let keys = KeyMaker { store, password: private.password.clone(), randomness };
+    let keys = KeyMaker::new(store, private.password.clone(), randomness);
     Ok((privacy, database, keys))
 }
 

@@ -4,11 +4,13 @@ mod agreement;
 mod desk;
 mod exchange;
 mod stall;
+mod wording;
 
 pub(crate) use agreement::{AgreementPort, AgreementWorker};
 pub(crate) use desk::{DeskHandle, KeyMaker, NotSent, PrivateDesk};
 pub(crate) use exchange::{ExchangePorts, PrivateInput, PrivateInputs, start};
 pub(crate) use stall::PayloadStall;
+pub(crate) use wording::recipient;
 
 use alloy_primitives::B256;
 use anyhow::Context;
@@ -115,7 +117,7 @@ impl PrivateNode {
         let execution =
             PrivateLedger::new(payloads, Arc::clone(&residents), states.clone(), database.states());
         let password = settings.password.clone();
-        let keys = KeyMaker { store, password, randomness };
+        let keys = KeyMaker::new(store, password, randomness);
         Ok(Self { privacy, residents, states, keys, execution: Arc::new(execution) })
     }
 }

@@ -43,6 +43,24 @@ fn created_keys_are_private_and_open_again_with_the_password() {
 }
 
 #[test]
+fn a_folder_has_no_more_keys_than_a_node_can_tell_its_peers() {
+    let (_folder, store) = store();
+    let randomness = Randomness::from_seed(1);
+    for _ in 0..NODE_KEYS_MAX {
+        store.create(&password("secret"), &randomness).unwrap();
+    }
+    assert_eq!(store.open(&password("secret")).unwrap().parties.len(), NODE_KEYS_MAX);
+    let refused = store.create(&password("secret"), &randomness).unwrap_err();
+    assert!(refused.to_string().contains("256 keys, and a node may have no more"), "{refused}");
+    assert_eq!(store.list().unwrap().len(), NODE_KEYS_MAX);
+    // One that got there by another way.
+    let one = file::with_prefix(&store.folder, PARTY_PREFIX).unwrap().remove(0);
+    let copy = store.folder.join(format!("{PARTY_PREFIX}copy.json"));
+    fs::copy(one, copy).unwrap();
+    assert!(matches!(store.open(&password("secret")), Err(KeyStoreError::Full { .. })));
+}
+
+#[test]
 fn another_password_neither_opens_nor_adds() {
     let (_folder, store) = store();
     let randomness = Randomness::from_seed(1);

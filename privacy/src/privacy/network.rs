@@ -146,7 +146,7 @@ impl Privacy {
         self.exchange().recovery.give_up(hash);
     }
 
-    /// Tells the nodes of the other parties, as far as they are known, what happened here.
+    /// As [`send_receipt_of`](Self::send_receipt_of), for the first of our keys that is a party.
     ///
     /// # Errors
     /// When the payload is unknown or does not open, or the receipt is too long.
@@ -156,9 +156,26 @@ impl Privacy {
         receipt: &Bytes,
     ) -> Result<Vec<Action>, PrivacyError> {
         let payload = self.receive(hash)?;
-        let Some(party) = payload.managed.first().copied() else {
+        let party = payload.managed.first().ok_or(PrivacyError::Unknown(hash))?;
+        self.send_receipt_of(hash, *party, receipt)
+    }
+
+    /// Tells the nodes of the other parties, as far as they are known, what happened in the private
+    /// state of one of our keys.
+    ///
+    /// # Errors
+    /// When the payload is unknown or does not open, the key is no party or not ours, or the receipt
+    /// is too long.
+    pub fn send_receipt_of(
+        &self,
+        hash: PayloadHash,
+        party: RecipientKey,
+        receipt: &Bytes,
+    ) -> Result<Vec<Action>, PrivacyError> {
+        let payload = self.receive(hash)?;
+        if !payload.managed.contains(&party) {
             return Err(PrivacyError::Unknown(hash));
-        };
+        }
         self.store.put_receipt(hash, party, receipt)?;
         let exchange = self.exchange();
         let nodes: BTreeSet<_> =
@@ -166,6 +183,15 @@ impl Privacy {
         drop(exchange);
         let message = Message::Receipt { hash, party, receipt: receipt.clone() };
         Ok(nodes.into_iter().map(|node| send(node, &message)).collect())
+    }
+
+    /// The node of a key: this one, or the one that has proven it to us.
+    #[must_use]
+    pub fn node_of(&self, key: &RecipientKey) -> Option<NodeId> {
+        match self.enclave.holds(key) {
+            true => Some(self.node),
+            false => self.exchange().directory.node_of(key),
+        }
     }
 
     /// What parties said about a private transaction, ours included.

@@ -3,7 +3,8 @@
 use crate::disk::{MemoryDisk, environment, key, privacy, public, records};
 use alloy_primitives::{B256, B512};
 use entente_chain::private::{
-    PayloadHash, PrivacyFlag, PrivacyTerms, PrivatePayloads as _, RecipientKey, Resolution,
+    PayloadHash, PrivacyFlag, PrivacyTerms, PrivatePayload, PrivatePayloads as _, RecipientKey,
+    Resolution,
 };
 use entente_privacy::{
     Action, DeliveryError, PayloadStatus, Privacy, PrivacyError, PrivacySettings, Randomness,
@@ -97,6 +98,29 @@ fn an_erased_payload_stays_erased() {
         assert_eq!(node.receive(hash), Err(PrivacyError::Erased(hash)));
         assert_eq!(node.receive_raw(hash), Err(PrivacyError::Unknown(hash)));
         assert_eq!(node.delete(hash), Ok(false));
+    }
+}
+
+#[test]
+fn a_payload_of_another_manager_is_erased_like_one_of_ours() {
+    let disk = Arc::new(MemoryDisk::default());
+    let node = privacy(&disk, &[1], 1);
+    let hash = PayloadHash(B512::repeat_byte(9));
+    let payload = PrivatePayload {
+        plain: Zeroizing::new(b"payload".to_vec()),
+        sender: public(2),
+        managed: vec![public(1)],
+        parties: ascending(&[1, 2]),
+        terms: PrivacyTerms::default(),
+    };
+    node.import(hash, &payload).unwrap();
+    assert!(is_party(&node.resolve(hash), b"payload"));
+    assert_eq!(node.delete(hash), Ok(true));
+    for node in [&node, &privacy(&disk, &[1], 2)] {
+        assert!(matches!(node.resolve(hash), Resolution::NotParty));
+        assert_eq!(node.status(hash), Ok(PayloadStatus::Erased));
+        assert_eq!(node.delete(hash), Ok(false));
+        assert!(node.import(hash, &payload).is_err(), "it does not come back");
     }
 }
 
@@ -198,4 +222,21 @@ fn mandatory_recipients_are_told_of_payloads_that_have_some() {
     assert_eq!(node.mandatory(hash), Ok(vec![public(2)]));
     let plain = sent(&node, &request(b"a", &[2]));
     assert_eq!(node.mandatory(plain), Err(PrivacyError::NotMandatory(plain)));
+}
+
+#[test]
+fn a_payload_in_hand_opens_only_with_the_keys_that_are_asked_for() {
+    let node = privacy(&Arc::new(MemoryDisk::default()), &[1, 2, 3], 1);
+    let sealed = node.seal_encoded(&request(b"payload", &[2])).unwrap();
+    let encoded = sealed.encode();
+    for (keys, managed) in
+        [(vec![public(2), public(3)], vec![public(2)]), (vec![public(1)], vec![public(1)])]
+    {
+        let opened = node.open_encoded_for(&keys, &encoded).unwrap();
+        assert_eq!((opened.plain.as_slice(), opened.managed), (&b"payload"[..], managed));
+    }
+    for keys in [vec![public(3)], vec![]] {
+        let refused = node.open_encoded_for(&keys, &encoded);
+        assert!(matches!(refused, Err(PrivacyError::Open { .. })), "{refused:?}");
+    }
 }

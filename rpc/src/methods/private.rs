@@ -20,7 +20,9 @@ use crate::{
 use alloy_primitives::{B256, Bytes};
 use entente_chain::{
     RecoveredBlock, RecoveredTransaction, StateReader as _,
-    private::{PayloadHash, PrivacyTerms, PrivatePayload, PrivateReceipt, RecipientKey},
+    private::{
+        PayloadHash, PrivacyTerms, PrivatePayload, PrivateReceipt, PrivateStateId, RecipientKey,
+    },
 };
 use entente_evm::PRIVACY_MARKER_ADDRESS;
 use serde_json::{Value, json};
@@ -49,10 +51,12 @@ pub(super) const METHODS: &[Method] = &[
     }),
     heavy("privacy_erasePayload", 1, erase),
     heavy("privacy_assumeNoParty", 1, |service, params| {
+        for_the_node(params)?;
         service.private()?.backend.give_up(hash_parameter(params)?);
         service.answer(&true)
     }),
     heavy("privacy_forgetNode", 1, |service, params| {
+        for_the_node(params)?;
         let forgotten = service.private()?.backend.forget_node(&params.text(0)?);
         service.answer(&forgotten.map_err(refused)?)
     }),
@@ -107,14 +111,25 @@ fn hash_parameter(params: &Params) -> Result<PayloadHash, RpcError> {
     })
 }
 
+/// What all private states of the node share is the business of the default one's callers, who may
+/// need its token.
+fn for_the_node(params: &Params) -> Result<(), RpcError> {
+    let id = &params.private_state;
+    if *id == PrivateStateId::default_state() {
+        return Ok(());
+    }
+    Err(RpcError::Refused(format!(
+        "this concerns all private states of the node, not {id} alone: ask as its operator, in the \
+         private state {}",
+        PrivateStateId::default_state()
+    )))
+}
+
 /// Erases a payload of the caller's private state; false: it has none under this hash.
 fn erase(service: &Service, params: &Params) -> Answer {
     let hash = hash_parameter(params)?;
-    let erased = match readable(service, params, hash)? {
-        Some(_) => service.private()?.backend.erase(hash).map_err(refused)?,
-        None => false,
-    };
-    service.answer(&erased)
+    let erased = service.private()?.backend.erase(hash, &params.private_state);
+    service.answer(&erased.map_err(refused)?)
 }
 
 /// A payload that the caller's private state is a party to.
@@ -154,10 +169,13 @@ fn payload_extra(service: &Service, params: &Params) -> Answer {
     let Some(payload) = readable(service, params, hash_parameter(params)?)? else {
         return service.answer(&());
     };
-    let mut view = extra(&payload.plain, &payload.terms, &payload.managed);
+    let backend = &service.private()?.backend;
+    let is_own = |key: &RecipientKey| backend.state_of(*key) == params.private_state;
+    // Other private states of this node are strangers.
+    let managed: Vec<_> = payload.managed.iter().copied().filter(is_own).collect();
+    let mut view = extra(&payload.plain, &payload.terms, &managed);
     if let Some(fields) = view.as_object_mut() {
-        let own = payload.managed.contains(&payload.sender);
-        fields.insert("isSender".to_owned(), json!(own));
+        fields.insert("isSender".to_owned(), json!(managed.contains(&payload.sender)));
         if let Some(meta) = fields.get_mut("extraMetaData").and_then(Value::as_object_mut) {
             meta.insert("Sender".to_owned(), json!(payload.sender));
         }
@@ -169,7 +187,8 @@ fn decrypt_payload(service: &Service, params: &Params) -> Answer {
     let bytes = params.bytes(0)?;
     let encrypted: Value = serde_json::from_slice(&bytes)
         .map_err(|cause| RpcError::argument(0, format!("not JSON in hex: {cause}")))?;
-    let payload = service.private()?.backend.decrypt(&encrypted).map_err(refused)?;
+    let payload = service.private()?.backend.decrypt(&encrypted, &params.private_state);
+    let payload = payload.map_err(refused)?;
     let mut view = extra(&payload.plain, &payload.terms, &payload.managed);
     if let Some(fields) = view.as_object_mut() {
         fields.insert("isSender".to_owned(), json!(true));

@@ -110,13 +110,15 @@ impl Api {
 
     async fn send(&self, call: Call) -> Result<Reply, Failure> {
         let request = body(&call)?.send()?;
+        let to = request.recipients.clone();
         let permit = Arc::clone(&call.permit);
         let begin = move |privacy: &Privacy, now| {
             let begun = privacy.send(now, &request);
             drop(permit);
             begun
         };
-        let receipt = Arc::clone(&self.desk).deliver(begin).await?;
+        let receipt = Arc::clone(&self.desk).deliver(begin).await;
+        let receipt = receipt.map_err(|error| Failure::not_sent(error, &to))?;
         Ok(sent(&call.headers, &receipt))
     }
 
@@ -138,13 +140,14 @@ impl Api {
             }
             false => body(&call)?.send_signed()?,
         };
-        let permit = Arc::clone(&call.permit);
+        let (permit, to) = (Arc::clone(&call.permit), recipients.clone());
         let begin = move |privacy: &Privacy, now| {
             let begun = privacy.send_raw(now, hash, &recipients, &terms);
             drop(permit);
             begun
         };
-        let receipt = Arc::clone(&self.desk).deliver(begin).await?;
+        let receipt = Arc::clone(&self.desk).deliver(begin).await;
+        let receipt = receipt.map_err(|error| Failure::not_sent(error, &to))?;
         match is_legacy {
             true => legacy_sent(&receipt),
             false => Ok(sent(&call.headers, &receipt)),
@@ -181,7 +184,9 @@ impl Api {
 
     async fn create(&self, call: Call) -> Result<Reply, Failure> {
         let request = body(&call)?.send()?;
-        let sealed = self.ask(&call, move |privacy| privacy.seal_encoded(&request)).await?;
+        let to = request.recipients.clone();
+        let sealed = self.ask(&call, move |privacy| Ok(privacy.seal_encoded(&request))).await?;
+        let sealed = sealed.map_err(|error| Failure::not_sent(error.into(), &to))?;
         Ok(json(&call.headers, &EncodedForm::of(&sealed)))
     }
 

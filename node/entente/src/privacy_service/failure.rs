@@ -1,8 +1,8 @@
 //! What a node is told when a request fails: the status that Tessera gives, and a text that names
 //! the field.
 
-use crate::private_node::NotSent;
-use entente_chain::private::PayloadHash;
+use crate::private_node::{NotSent, recipient};
+use entente_chain::private::{PayloadHash, RecipientKey};
 use entente_privacy::{DeliveryError, PrivacyError, SealError, TermsError};
 use http::StatusCode;
 
@@ -21,6 +21,19 @@ impl Failure {
     /// A field that is not what it should be.
     pub(super) fn field(name: &str, cause: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::BAD_REQUEST, format!("{name}: {cause}"))
+    }
+
+    /// Why a payload was not sent to these recipients: with the place of the one that it failed for.
+    pub(super) fn not_sent(error: NotSent, to: &[RecipientKey]) -> Self {
+        let failed = recipient(&error);
+        let index = failed.and_then(|key| to.iter().position(|one| *one == key));
+        let Self { status, text } = Self::from(error);
+        match index {
+            Some(index) => {
+                Self { status, text: text.replacen("to: ", &format!("to[{index}]: "), 1) }
+            }
+            None => Self { status, text },
+        }
     }
 
     /// A payload that is not here, whether it was deleted or never came: who asks shall not learn
@@ -124,7 +137,6 @@ impl From<NotSent> for Failure {
 mod tests {
     use super::*;
     use alloy_primitives::B512;
-    use entente_chain::private::RecipientKey;
 
     #[test]
     fn a_payload_that_does_not_open_is_never_told_to_be_absent() {

@@ -7,11 +7,12 @@ use crossbeam_channel::{Receiver, Sender};
 use entente_chain::{
     BlockNumber, EnvironmentId, NodeId, RecoveredBlock,
     private::{
-        PayloadHash, PrivatePayload, PrivateReceipt, PrivateReceipts, PrivateStateId, RecipientKey,
+        PayloadHash, PrivacyFlag, PrivatePayload, PrivateReceipt, PrivateReceipts, PrivateStateId,
+        RecipientKey,
     },
 };
 use entente_p2p::{NodeKey, is_signed_by};
-use entente_privacy::Privacy;
+use entente_privacy::{Action, Privacy, PrivacyError};
 use entente_storage::{PrivateStates, StoreError};
 use serde_json::{Value, json};
 use std::{
@@ -38,6 +39,13 @@ struct Statement {
     outcome: B256,
 }
 
+impl Statement {
+    /// Whether both speak of one transaction in one block, whatever it did.
+    fn is_about_the_same(&self, other: &Self) -> bool {
+        *self == Self { outcome: self.outcome, ..other.clone() }
+    }
+}
+
 /// A statement with the signature of the node that made it.
 #[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
 struct SignedStatement {
@@ -58,11 +66,12 @@ impl SignedStatement {
         Self { statement: statement.into(), node: key.node_id().0.into(), signature }
     }
 
-    /// What it says, if its signature is good.
-    fn read(mut bytes: &[u8]) -> Option<Statement> {
+    /// What it says, if this node signed it.
+    fn read(mut bytes: &[u8], node: NodeId) -> Option<Statement> {
         let signed = Self::decode(&mut bytes).ok()?;
-        let node = NodeId(signed.node.0);
-        let good = is_signed_by(node, &signing_input(&signed.statement), &signed.signature);
+        let is_theirs = node == NodeId(signed.node.0);
+        let good =
+            is_theirs && is_signed_by(node, &signing_input(&signed.statement), &signed.signature);
         (bytes.is_empty() && good)
             .then(|| Statement::decode(&mut signed.statement.as_ref()).ok())
             .flatten()
@@ -72,9 +81,8 @@ impl SignedStatement {
 /// How one contract stands.
 #[derive(Clone, Debug)]
 struct ContractAgreement {
-    number: BlockNumber,
-    transaction: B256,
-    payload: PayloadHash,
+    /// What we say.
+    ours: Statement,
     others: BTreeSet<RecipientKey>,
     agree: BTreeSet<RecipientKey>,
     differ: BTreeSet<RecipientKey>,
@@ -103,8 +111,8 @@ impl Agreements {
             let silent = &(&contract.others - &contract.agree) - &contract.differ;
             json!({
                 "address": address,
-                "blockNumber": contract.number,
-                "transactionHash": contract.transaction,
+                "blockNumber": contract.ours.number,
+                "transactionHash": contract.ours.transaction,
                 "agree": contract.agree,
                 "differ": contract.differ,
                 "silent": silent,
@@ -127,71 +135,94 @@ impl Agreements {
             known.contracts.insert((id.clone(), *address), contract.clone());
         }
         while known.contracts.len() > CONTRACTS_MAX {
-            let quiet = known.contracts.iter().min_by_key(|(_, contract)| contract.number);
+            let quiet = known.contracts.iter().min_by_key(|(_, contract)| contract.ours.number);
             let Some(quiet) = quiet.map(|(key, _)| key.clone()) else { break };
             known.contracts.remove(&quiet);
         }
     }
 
+    /// Says what a private transaction did in one of our private states, for each key of it that is
+    /// a party, and compares that with what others have said already.
+    fn say(
+        &self,
+        privacy: &Privacy,
+        (key, own): (&NodeKey, &[RecipientKey]),
+        id: &PrivateStateId,
+        (statement, contracts): (Statement, &[Address]),
+    ) -> Result<Vec<Action>, PrivacyError> {
+        let hash = statement.payload;
+        let payload = privacy.receive(hash)?;
+        let signed: Bytes = alloy_rlp::encode(SignedStatement::new(&statement, key)).into();
+        let others = others(&payload, own);
+        let (agree, differ) = Default::default();
+        let contract = ContractAgreement { ours: statement, others, agree, differ };
+        self.remember(id, contracts, &contract);
+        let mut actions = Vec::new();
+        for party in payload.managed.iter().filter(|party| own.contains(party)) {
+            actions.extend(privacy.send_receipt_of(hash, *party, &signed)?);
+        }
+        // Some may have been faster, and other private states of this node hear it so.
+        for (party, said) in privacy.receipts(hash)? {
+            self.heard(privacy, hash, (party, &said));
+        }
+        Ok(actions)
+    }
+
     /// A party has said what a transaction did there.
     pub(crate) fn arrived(&self, privacy: &Privacy, payload: PayloadHash, party: RecipientKey) {
-        let said = match privacy.receipts(payload) {
-            Ok(said) => said,
-            Err(error) => {
-                tracing::error!(%error, "private receipts cannot be read");
-                return;
+        match privacy.receipts(payload) {
+            Ok(said) => {
+                let theirs = said.iter().find(|(key, _)| *key == party);
+                theirs
+                    .into_iter()
+                    .for_each(|(_, said)| self.heard(privacy, payload, (party, said)));
             }
-        };
-        let own_keys = privacy.keys();
-        let read = |bytes: &Vec<u8>| SignedStatement::read(bytes);
-        let own = said.iter().find(|(key, _)| own_keys.contains(key));
-        let theirs = said.iter().find(|(key, _)| *key == party);
-        let Some((_, theirs)) = theirs else { return };
-        let Some(theirs) = read(theirs) else {
-            tracing::warn!(%party, "a private receipt is not signed by its node");
-            return;
-        };
-        let Some(own) = own.and_then(|(_, bytes)| read(bytes)) else { return };
-        if (own.block, own.transaction) == (theirs.block, theirs.transaction) {
-            self.compare(&own, &theirs, payload, party);
+            Err(error) => tracing::error!(%error, "private receipts cannot be read"),
         }
     }
 
-    fn compare(
-        &self,
-        own: &Statement,
-        theirs: &Statement,
-        payload: PayloadHash,
-        party: RecipientKey,
-    ) {
-        let equal = own.outcome == theirs.outcome;
+    /// Only the node that has a party's key speaks for it: who heard what another one says could
+    /// pass it off as its own.
+    fn heard(&self, privacy: &Privacy, payload: PayloadHash, (party, said): (RecipientKey, &[u8])) {
+        let node = privacy.node_of(&party);
+        match node.and_then(|node| SignedStatement::read(said, node)) {
+            Some(theirs) if theirs.payload == payload => self.compare(&theirs, party),
+            _ => tracing::warn!(%party, "a private receipt is not what its node signed"),
+        }
+    }
+
+    /// Compares with every private state that ran the same transaction in the same block.
+    fn compare(&self, theirs: &Statement, party: RecipientKey) {
         let mut known = self.locked();
-        let mut states = BTreeSet::new();
-        let of_payload = known.contracts.iter_mut().filter(|(_, known)| known.payload == payload);
-        for ((state, _), contract) in of_payload {
+        let mut states = BTreeMap::new();
+        for ((state, _), contract) in &mut known.contracts {
+            if !contract.ours.is_about_the_same(theirs) || !contract.others.contains(&party) {
+                continue;
+            }
+            let equal = contract.ours.outcome == theirs.outcome;
             let (into, from) = match equal {
                 true => (&mut contract.agree, &mut contract.differ),
                 false => (&mut contract.differ, &mut contract.agree),
             };
             from.remove(&party);
             if into.insert(party) && !equal {
-                states.insert(state.clone());
+                states.insert(state.clone(), contract.ours.clone());
             }
         }
-        for state in states {
+        for (state, ours) in states {
             tracing::error!(
-                number = own.number,
-                transaction = %own.transaction,
+                number = ours.number,
+                transaction = %ours.transaction,
                 %party,
                 "private states differ: this party has another result"
             );
             metrics::counter!("entente_private_disagreements_total").increment(1);
             let alarm = json!({
-                "blockNumber": own.number,
-                "blockHash": own.block,
-                "transactionHash": own.transaction,
+                "blockNumber": ours.number,
+                "blockHash": ours.block,
+                "transactionHash": ours.transaction,
                 "party": party,
-                "ours": own.outcome,
+                "ours": ours.outcome,
                 "theirs": theirs.outcome,
             });
             while known.alarms.len() >= ALARMS_MAX {
@@ -252,36 +283,20 @@ impl AgreementWorker {
     ) -> anyhow::Result<()> {
         let Some((transaction, hash)) = payload_of(block, receipt) else { return Ok(()) };
         let privacy = &self.desk.privacy;
-        let payload = privacy.receive(hash)?;
-        let outcome = self.outcome(block.header.number, id, receipt)?;
+        let residents = &self.desk.residents;
         let statement = Statement {
             environment: self.environment.0,
             block: block.hash(),
             number: block.header.number,
             transaction,
             payload: hash,
-            outcome,
+            outcome: self.outcome(block.header.number, id, receipt)?,
         };
-        self.desk.agreements.remember(
-            id,
-            &receipt.affected,
-            &ContractAgreement {
-                number: block.header.number,
-                transaction,
-                payload: hash,
-                others: others(&payload),
-                agree: BTreeSet::new(),
-                differ: BTreeSet::new(),
-            },
-        );
-        let signed = alloy_rlp::encode(SignedStatement::new(&statement, &self.key));
-        self.desk.perform(privacy.send_receipt(hash, &signed.into())?);
-        // Some may have been faster.
-        for (party, _) in privacy.receipts(hash)? {
-            if !payload.managed.contains(&party) {
-                self.desk.agreements.arrived(privacy, hash, party);
-            }
-        }
+        let own: Vec<_> =
+            privacy.keys().into_iter().filter(|key| residents.state_of(*key) == *id).collect();
+        let said = (statement, receipt.affected.as_slice());
+        let actions = self.desk.agreements.say(privacy, (&self.key, &own), id, said)?;
+        self.desk.perform(actions);
         Ok(())
     }
 
@@ -306,8 +321,19 @@ impl AgreementWorker {
     }
 }
 
-fn others(payload: &PrivatePayload) -> BTreeSet<RecipientKey> {
-    payload.parties.iter().filter(|key| !payload.managed.contains(key)).copied().collect()
+/// The other parties, as far as a private state with these keys may know them: to recipients only the
+/// sender and those are named that the terms name, and private states of one node are strangers.
+fn others(payload: &PrivatePayload, own: &[RecipientKey]) -> BTreeSet<RecipientKey> {
+    let terms = &payload.terms;
+    let names_all = own.contains(&payload.sender) || terms.flag == PrivacyFlag::StateValidation;
+    let is_named = |key: &RecipientKey| {
+        names_all
+            || *key == payload.sender
+            || terms.mandatory.contains(key)
+            || !payload.managed.contains(key)
+    };
+    let parties = payload.parties.iter().copied();
+    parties.filter(|key| !own.contains(key) && is_named(key)).collect()
 }
 
 /// The public transaction of a receipt, and the payload that it stood for.
@@ -328,6 +354,12 @@ fn payload_of(block: &RecoveredBlock, receipt: &PrivateReceipt) -> Option<(B256,
 mod tests {
     use super::*;
     use alloy_primitives::B512;
+    use entente_chain::private::PrivacyTerms;
+    use entente_privacy::{
+        DatabaseCipher, DatabaseKey, PartyKey, PrivacySettings, Randomness, SendRequest,
+    };
+    use entente_storage::{Database, StorageOptions};
+    use zeroize::Zeroizing;
 
     fn statement() -> Statement {
         Statement {
@@ -340,15 +372,21 @@ mod tests {
         }
     }
 
+    fn node_key(number: u8) -> NodeKey {
+        NodeKey::new(Zeroizing::new([number; 32]))
+    }
+
     #[test]
-    fn a_statement_is_read_only_with_its_signature() {
-        let key = NodeKey::new(zeroize::Zeroizing::new([9; 32]));
+    fn a_statement_is_read_only_with_the_signature_of_its_node() {
+        let key = node_key(9);
         let signed = alloy_rlp::encode(SignedStatement::new(&statement(), &key));
-        assert_eq!(SignedStatement::read(&signed), Some(statement()));
+        let read = |bytes: &[u8]| SignedStatement::read(bytes, key.node_id());
+        assert_eq!(read(&signed), Some(statement()));
+        assert_eq!(SignedStatement::read(&signed, node_key(8).node_id()), None, "passed off");
         for at in 0..signed.len() {
             let mut changed = signed.clone();
             changed[at] ^= 1;
-            assert_eq!(SignedStatement::read(&changed), None, "byte {at}");
+            assert_eq!(read(&changed), None, "byte {at}");
         }
     }
 
@@ -357,25 +395,131 @@ mod tests {
         let agreements = Agreements::default();
         let id = PrivateStateId::default_state();
         let (address, party) = (Address::repeat_byte(1), RecipientKey([8; 32]));
-        let payload = statement().payload;
         let contract = ContractAgreement {
-            number: 7,
-            transaction: statement().transaction,
-            payload,
+            ours: statement(),
             others: BTreeSet::from([party]),
             agree: BTreeSet::new(),
             differ: BTreeSet::new(),
         };
         agreements.remember(&id, &[address], &contract);
-        assert_eq!(agreements.contracts(&id)[0]["silent"][0], party.to_string());
+        let now = || agreements.contracts(&id)[0].clone();
+        assert_eq!(now()["silent"][0], party.to_string());
+        let elsewhere = [
+            Statement { environment: B256::ZERO, ..statement() },
+            Statement { block: B256::ZERO, ..statement() },
+            Statement { number: 8, ..statement() },
+            Statement { transaction: B256::ZERO, ..statement() },
+        ];
+        for other in elsewhere {
+            agreements.compare(&other, party);
+            assert_eq!(now()["silent"][0], party.to_string(), "{other:?}");
+        }
+        agreements.compare(&statement(), RecipientKey([7; 32]));
+        assert_eq!(now()["agree"], json!([]), "no party");
         let other = Statement { outcome: B256::ZERO, ..statement() };
         for _ in 0..2 {
-            agreements.compare(&statement(), &other, payload, party);
+            agreements.compare(&other, party);
         }
         assert_eq!(agreements.alarms(&id).len(), 1);
-        assert_eq!(agreements.contracts(&id)[0]["differ"][0], party.to_string());
-        agreements.compare(&statement(), &statement(), payload, party);
-        assert_eq!(agreements.contracts(&id)[0]["agree"][0], party.to_string());
-        assert_eq!(agreements.contracts(&id)[0]["differ"], json!([]));
+        assert_eq!(now()["differ"][0], party.to_string());
+        agreements.compare(&statement(), party);
+        assert_eq!(now()["agree"][0], party.to_string());
+        assert_eq!(now()["differ"], json!([]));
+    }
+
+    /// A node with two private states, the parties of which are all its own.
+    struct Node {
+        privacy: Privacy,
+        agreements: Agreements,
+        _folder: tempfile::TempDir,
+    }
+
+    fn party(number: u8) -> PartyKey {
+        PartyKey::new(Zeroizing::new([number; 32]))
+    }
+
+    fn node(parties: &[u8]) -> Node {
+        let folder = tempfile::tempdir().expect("folder");
+        let options = StorageOptions { sync: false, ..StorageOptions::default() };
+        let database = Database::open(folder.path(), &options).expect("a database");
+        let randomness = Arc::new(Randomness::from_os().expect("randomness"));
+        let database_key = DatabaseKey::new(Zeroizing::new([9; 32]));
+        let cipher = DatabaseCipher::new(database_key, "payloads", Arc::clone(&randomness));
+        let records = database.private_records(Arc::new(cipher)).expect("records");
+        let parties = parties.iter().copied().map(party).collect();
+        let names = (EnvironmentId(B256::repeat_byte(1)), node_key(9).node_id());
+        let settings = PrivacySettings::default();
+        let privacy = Privacy::open(records, parties, names, randomness, &settings).expect("open");
+        Node { privacy, agreements: Agreements::default(), _folder: folder }
+    }
+
+    #[test]
+    fn private_states_of_one_node_that_differ_raise_an_alarm_in_each_for_each_key() {
+        let Node { privacy, agreements, _folder } = node(&[1, 2, 3, 4]);
+        let [a, b, c, d] = [1, 2, 3, 4].map(|number| party(number).public());
+        let request = SendRequest {
+            plain: Zeroizing::new(b"payload".to_vec()),
+            sender: Some(a),
+            recipients: vec![b, c, d],
+            terms: PrivacyTerms::default(),
+        };
+        let (_, sent) = privacy.send(0, &request).expect("sent");
+        let hash = sent.into_iter().find_map(|action| match action {
+            Action::Finished { result, .. } => Some(result.expect("delivered").hash),
+            _ => None,
+        });
+        let payload = hash.expect("a payload");
+        let [first, second, third] =
+            ["PS1", "PS2", "PS3"].map(|name| PrivateStateId::new(name).expect("a name"));
+        let contract = Address::repeat_byte(1);
+        let say = |own: &[RecipientKey], id: &PrivateStateId, outcome| {
+            let said = Statement { payload, outcome, ..statement() };
+            agreements.say(&privacy, (&node_key(9), own), id, (said, &[contract])).expect("said");
+        };
+        let same = B256::repeat_byte(5);
+        say(&[a], &first, same);
+        say(&[b, c], &second, same);
+        let texts = |keys: &[RecipientKey]| {
+            let mut keys = keys.to_vec();
+            keys.sort_unstable();
+            json!(keys)
+        };
+        assert_eq!(agreements.contracts(&first)[0]["agree"], texts(&[b, c]));
+        assert_eq!(agreements.contracts(&first)[0]["silent"], texts(&[d]));
+        assert_eq!(agreements.contracts(&second)[0]["agree"], texts(&[a]));
+        say(&[d], &third, B256::ZERO);
+        assert_eq!(agreements.contracts(&first)[0]["differ"], texts(&[d]));
+        assert_eq!(agreements.contracts(&third)[0]["differ"], texts(&[a]));
+        assert_eq!(agreements.contracts(&third)[0]["silent"], json!([]), "B and C are strangers");
+        assert!(agreements.alarms(&second).is_empty());
+        for (state, party, ours) in [(&first, d, same), (&third, a, B256::ZERO)] {
+            let alarms = agreements.alarms(state);
+            assert_eq!(alarms.len(), 1);
+            assert_eq!((&alarms[0]["party"], &alarms[0]["ours"]), (&json!(party), &json!(ours)));
+        }
+    }
+
+    #[test]
+    fn what_another_node_signed_does_not_count() {
+        let Node { privacy, agreements, _folder } = node(&[1, 2]);
+        let [a, b] = [1, 2].map(|number| party(number).public());
+        let contract = ContractAgreement {
+            ours: statement(),
+            others: BTreeSet::from([b]),
+            agree: BTreeSet::new(),
+            differ: BTreeSet::new(),
+        };
+        let id = PrivateStateId::default_state();
+        agreements.remember(&id, &[Address::repeat_byte(1)], &contract);
+        let heard = |key, party, payload| {
+            let said = alloy_rlp::encode(SignedStatement::new(&statement(), &node_key(key)));
+            agreements.heard(&privacy, payload, (party, &said));
+            agreements.contracts(&id)[0]["agree"].clone()
+        };
+        let hash = statement().payload;
+        assert_eq!(heard(8, b, hash), json!([]), "not the node of B");
+        assert_eq!(heard(9, b, PayloadHash(B512::ZERO)), json!([]), "kept under another payload");
+        assert_eq!(heard(9, a, hash), json!([]), "A is no party");
+        assert_eq!(heard(9, b, hash), json!([b]));
     }
 }

@@ -1,6 +1,10 @@
 //! Requests of RPC about private transactions, and what the exchange wants done.
 
-use super::{agreement::Agreements, stall::PayloadStall};
+use super::{
+    agreement::Agreements,
+    stall::PayloadStall,
+    wording::{not_sent, rejected},
+};
 use crate::clock::Clock;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use entente_chain::NodeId;
@@ -8,8 +12,8 @@ use entente_chain::private::{PayloadHash, PrivatePayload, PrivateStateId, Recipi
 use entente_ledger::Residents;
 use entente_p2p::{Channel, NetworkHandle};
 use entente_privacy::{
-    Action, DeliveryError, KeyStore, Privacy, PrivacyError, Randomness, RequestId, SendReceipt,
-    SendRequest,
+    Action, DeliveryError, KeyStore, PartyKey, Privacy, PrivacyError, Randomness, RequestId,
+    SendReceipt, SendRequest,
 };
 use entente_rpc::{BoxFuture, Distribution, PrivateBackend, Rejected, StoredPayload};
 use serde_json::{Value, json};
@@ -17,7 +21,7 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use zeroize::Zeroizing;
 
 /// What a node that breaks the protocol loses; it is banned at 100.
@@ -41,18 +45,35 @@ pub(crate) enum NotSent {
     Stopping,
 }
 
-impl From<NotSent> for Rejected {
-    fn from(error: NotSent) -> Self {
-        Self(error.to_string())
-    }
-}
-
 /// Makes keys while the node runs.
 #[derive(Clone)]
 pub(crate) struct KeyMaker {
-    pub(crate) store: KeyStore,
-    pub(crate) password: Zeroizing<String>,
-    pub(crate) randomness: Arc<Randomness>,
+    store: KeyStore,
+    password: Zeroizing<String>,
+    randomness: Arc<Randomness>,
+    /// One key at a time: each takes the time and memory of two runs of Argon2.
+    turn: Arc<Semaphore>,
+}
+
+impl KeyMaker {
+    pub(crate) fn new(
+        store: KeyStore,
+        password: Zeroizing<String>,
+        randomness: Arc<Randomness>,
+    ) -> Self {
+        Self { store, password, randomness, turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// The turn of one that makes a key, and refused while another one does.
+    fn turn(&self) -> Result<OwnedSemaphorePermit, Rejected> {
+        let turn = Arc::clone(&self.turn).try_acquire_owned();
+        turn.map_err(|_| Rejected("a key is being made already, try again later".to_owned()))
+    }
+
+    fn make(&self) -> Result<PartyKey, Rejected> {
+        let key = self.store.create(&self.password, &self.randomness);
+        key.map_err(|error| Rejected(error.to_string()))
+    }
 }
 
 /// The private side as others of this process ask it.
@@ -154,10 +175,6 @@ fn stopping() -> Rejected {
     Rejected("the node is shutting down".to_owned())
 }
 
-pub(crate) fn rejected(error: &PrivacyError) -> Rejected {
-    Rejected(error.to_string())
-}
-
 fn request(plain: Zeroizing<Vec<u8>>, distribution: Distribution) -> SendRequest {
     let Distribution { from, to, terms } = distribution;
     SendRequest { plain, sender: from, recipients: to, terms }
@@ -169,6 +186,28 @@ pub(crate) fn if_held<T>(result: Result<T, PrivacyError>) -> Result<Option<T>, R
         Ok(held) => Ok(Some(held)),
         Err(PrivacyError::Unknown(_) | PrivacyError::Erased(_)) => Ok(None),
         Err(error) => Err(rejected(&error)),
+    }
+}
+
+/// Whether a payload is a private state's to erase: a key of it is a party or, before the payload was
+/// sent, the sender. The default state is the operator's: what no key opens any more is its own.
+fn is_payload_of(
+    privacy: &Privacy,
+    residents: &Residents,
+    hash: PayloadHash,
+    id: &PrivateStateId,
+) -> Result<bool, PrivacyError> {
+    let is_ours = |key: &RecipientKey| residents.state_of(*key) == *id;
+    let kept = || privacy.receive_raw(hash).map(|payload| is_ours(&payload.sender));
+    let sent = privacy.receive(hash).map(|payload| payload.managed.iter().any(is_ours));
+    let found = match sent {
+        Err(PrivacyError::Unknown(_)) => kept(),
+        sent => sent,
+    };
+    match found {
+        Err(PrivacyError::Unknown(_) | PrivacyError::Erased(_)) => Ok(false),
+        Err(PrivacyError::Open { .. }) => Ok(*id == PrivateStateId::default_state()),
+        found => found,
     }
 }
 
@@ -214,8 +253,9 @@ impl PrivateBackend for DeskHandle {
         let desk = Arc::clone(&self.0);
         Box::pin(async move {
             let request = request(plain, distribution);
-            let sent = desk.deliver(move |privacy, now| privacy.send(now, &request)).await?;
-            Ok(sent.hash)
+            let to = request.recipients.clone();
+            let sent = desk.deliver(move |privacy, now| privacy.send(now, &request)).await;
+            sent.map(|sent| sent.hash).map_err(|error| not_sent(&error, &to))
         })
     }
 
@@ -227,19 +267,23 @@ impl PrivateBackend for DeskHandle {
         let desk = Arc::clone(&self.0);
         Box::pin(async move {
             let Distribution { to, terms, .. } = distribution;
-            desk.deliver(move |privacy, now| privacy.send_raw(now, hash, &to, &terms)).await?;
-            Ok(())
+            let named = to.clone();
+            let begin = move |privacy: &Privacy, now| privacy.send_raw(now, hash, &to, &terms);
+            let sent = desk.deliver(begin).await;
+            sent.map(drop).map_err(|error| not_sent(&error, &named))
         })
     }
 
-    fn decrypt(&self, encrypted: &Value) -> Result<PrivatePayload, Rejected> {
+    fn decrypt(&self, encrypted: &Value, id: &PrivateStateId) -> Result<PrivatePayload, Rejected> {
         let cipher = encrypted.get("cipherText").and_then(Value::as_str).ok_or_else(|| {
             Rejected("cipherText: missing, base64 as /encodedpayload/create gave it".to_owned())
         })?;
         let cipher = STANDARD
             .decode(cipher)
             .map_err(|cause| Rejected(format!("cipherText: not base64: {cause}")))?;
-        self.0.privacy.open_encoded(&cipher).map_err(|error| rejected(&error))
+        let own: Vec<_> =
+            self.0.privacy.keys().into_iter().filter(|key| self.state_of(*key) == *id).collect();
+        self.0.privacy.open_encoded_for(&own, &cipher).map_err(|error| rejected(&error))
     }
 
     fn new_key(&self, id: PrivateStateId) -> BoxFuture<Result<RecipientKey, Rejected>> {
@@ -252,21 +296,25 @@ impl PrivateBackend for DeskHandle {
                      privacy new`, name it there and restart"
                 )));
             }
+            let turn = desk.keys.turn()?;
             let made = tokio::task::spawn_blocking(move || {
-                let KeyMaker { store, password, randomness } = &desk.keys;
-                let key = store.create(password, randomness);
-                let key = key.map_err(|error| Rejected(error.to_string()))?;
+                let key = desk.keys.make()?;
                 let public = key.public();
                 desk.privacy.add_key(key);
                 desk.perform(desk.privacy.announce());
                 tracing::info!(key = %public, "a new key for private transactions");
+                drop(turn);
                 Ok(public)
             });
             made.await.map_err(|_| Rejected("the node is shutting down".to_owned()))?
         })
     }
 
-    fn erase(&self, hash: PayloadHash) -> Result<bool, Rejected> {
+    fn erase(&self, hash: PayloadHash, id: &PrivateStateId) -> Result<bool, Rejected> {
+        let (privacy, residents) = (&self.0.privacy, &self.0.residents);
+        if !is_payload_of(privacy, residents, hash, id).map_err(|error| rejected(&error))? {
+            return Ok(false);
+        }
         let erased = self.0.privacy.delete(hash).map_err(|error| rejected(&error))?;
         tracing::warn!(%hash, erased, "a private payload was erased for good");
         Ok(erased)
@@ -298,5 +346,68 @@ impl PrivateBackend for DeskHandle {
             "contracts": self.0.agreements.contracts(id),
             "alarms": self.0.agreements.alarms(id),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use entente_chain::EnvironmentId;
+    use entente_privacy::{DatabaseCipher, DatabaseKey, KdfCost, PrivacySettings};
+    use entente_storage::{Database, StorageOptions};
+    use std::path::Path;
+
+    fn key(number: u8) -> PartyKey {
+        PartyKey::new(Zeroizing::new([number; 32]))
+    }
+
+    fn open(folder: &Path, numbers: &[u8]) -> Privacy {
+        let options = StorageOptions { sync: false, ..StorageOptions::default() };
+        let database = Database::open(folder, &options).expect("a database");
+        let randomness = Arc::new(Randomness::from_os().expect("randomness"));
+        let database_key = DatabaseKey::new(Zeroizing::new([9; 32]));
+        let cipher = DatabaseCipher::new(database_key, "payloads", Arc::clone(&randomness));
+        let records = database.private_records(Arc::new(cipher)).expect("records");
+        let keys = numbers.iter().copied().map(key).collect();
+        let names = (EnvironmentId([7; 32].into()), NodeId([1; 32]));
+        Privacy::open(records, keys, names, randomness, &PrivacySettings::default()).expect("open")
+    }
+
+    #[test]
+    fn a_kept_payload_is_its_senders_to_erase_and_one_that_does_not_open_the_operators() {
+        let folder = tempfile::tempdir().expect("folder");
+        let residents = Residents::default();
+        let named = PrivateStateId::new("PS1").expect("a name");
+        residents.assign(&named, [key(2).public()]);
+        let default = PrivateStateId::default_state();
+        let privacy = open(folder.path(), &[1, 2]);
+        let kept = |number| privacy.store_raw(b"kept", Some(key(number).public())).expect("kept");
+        let (ours, theirs) = (kept(1), kept(2));
+        let judge = |privacy: &Privacy, hash, id| is_payload_of(privacy, &residents, hash, id);
+        assert_eq!(judge(&privacy, ours, &default), Ok(true));
+        assert_eq!(judge(&privacy, ours, &named), Ok(false));
+        assert_eq!(judge(&privacy, theirs, &default), Ok(false));
+        assert_eq!(judge(&privacy, theirs, &named), Ok(true));
+        drop(privacy);
+        let without = open(folder.path(), &[3]);
+        assert_eq!(judge(&without, ours, &default), Ok(true));
+        assert_eq!(judge(&without, ours, &named), Ok(false));
+        assert_eq!(without.delete(ours), Ok(true));
+        assert_eq!(judge(&without, ours, &default), Ok(false), "it is erased");
+    }
+
+    #[test]
+    fn one_key_is_made_at_a_time() {
+        let folder = tempfile::tempdir().expect("folder");
+        let cost = KdfCost { memory_kib: 8, iterations: 1, parallelism: 1 };
+        let store = KeyStore::new(folder.path().join("keys"), cost);
+        let password = Zeroizing::new("a password".to_owned());
+        let randomness = Arc::new(Randomness::from_os().expect("randomness"));
+        let maker = KeyMaker::new(store, password, randomness);
+        let turn = maker.turn().expect("a turn");
+        assert!(maker.turn().expect_err("refused").0.contains("being made already"));
+        maker.make().expect("made");
+        drop(turn);
+        assert!(maker.turn().is_ok());
     }
 }

@@ -96,6 +96,51 @@ pub(crate) fn call_in(
     }
 }
 
+/// A call without parameters over a WebSocket, opened with a path and lines of the head that end in
+/// CRLF; `Err` is what the server said instead. For short answers.
+pub(crate) fn call_over_websocket(
+    port: u16,
+    (path, headers): (&str, &str),
+    method: &str,
+) -> Result<Value, String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connected");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("set");
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
+    );
+    stream.write_all(head.as_bytes()).expect("written");
+    let (mut answer, mut byte) = (Vec::new(), [0]);
+    while !answer.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).map_err(|error| error.to_string())?;
+        answer.extend(byte);
+    }
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    if !answer.starts_with("HTTP/1.1 101") {
+        return Err(answer);
+    }
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method }).to_string();
+    let length = u8::try_from(body.len()).expect("short");
+    assert!(length < 126);
+    // Text, at once; a mask of zeros leaves it as it is.
+    let frame = [&[0x81, 0x80 | length, 0, 0, 0, 0], body.as_bytes()].concat();
+    stream.write_all(&frame).expect("written");
+    let text = loop {
+        let mut start = [0; 2];
+        stream.read_exact(&mut start).expect("a frame");
+        let mut content = vec![0; usize::from(start[1])];
+        stream.read_exact(&mut content).expect("a frame");
+        match start {
+            // A ping.
+            [0x89, _] => {}
+            [0x81, 0..126] => break content,
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut answer: Value = serde_json::from_slice(&text).expect("JSON");
+    Ok(answer["result"].take())
+}
+
 /// A call whose result is a quantity.
 pub(crate) fn quantity(port: u16, method: &str, params: Value) -> Result<u64, String> {
     let value = call(port, method, params)?;

@@ -2,6 +2,7 @@
 //! happens when a party is away or dies.
 
 mod detached;
+mod differing;
 mod several;
 
 use crate::{
@@ -143,6 +144,10 @@ impl Parties {
     }
 }
 
+fn log_data(log: &Value) -> Value {
+    log["data"].clone()
+}
+
 /// Files below a folder that contain some bytes.
 fn files_with(folder: &Path, bytes: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
@@ -183,7 +188,26 @@ fn a_private_contract_is_read_by_its_parties_and_nobody_else() {
     assert_eq!((payload(0), payload(2)), (Ok(json!(init_code(&secret))), payload(0)));
     assert_eq!((payload(1), payload(3)), (Ok(json!("0x")), Ok(json!("0x"))));
 
+    let extra = |node| parties.ask(node, "eth_getQuorumPayloadExtra", json!([sent["input"]]));
+    for node in [0, 2] {
+        let told = extra(node).expect("a party");
+        let meta = json!({
+            "ACHashes": {}, "ACMerkleRoot": format!("0x{}", "0".repeat(64)), "PrivacyFlag": 0,
+            "ManagedParties": [parties.key(node)], "MandatoryRecipients": [],
+            "Sender": parties.key(0),
+        });
+        let expected = json!({
+            "payload": init_code(&secret), "extraMetaData": meta, "isSender": node == 0,
+        });
+        assert_eq!(told, expected);
+    }
+    assert_eq!((extra(1), extra(3)), (Ok(Value::Null), Ok(Value::Null)));
+
     // The other party answers.
+    let filters = [0, 1, 2, 3].map(|node| {
+        let filter = json!([{ "address": contract }]);
+        (node, parties.ask(node, "eth_newFilter", filter).expect("a filter"))
+    });
     let word = random_word();
     let hash = parties.send((2, &[0]), &contract, &word, json!({})).expect("sent");
     for node in 0..4 {
@@ -192,10 +216,15 @@ fn a_private_contract_is_read_by_its_parties_and_nobody_else() {
         assert_eq!(logs, usize::from(party), "node {node}");
         let filter = json!([{ "fromBlock": "0x0", "address": contract }]);
         let logs = parties.ask(node, "eth_getLogs", filter).expect("logs");
-        let data: Vec<_> =
-            logs.as_array().expect("a list").iter().map(|log| log["data"].clone()).collect();
+        let data: Vec<_> = logs.as_array().expect("a list").iter().map(log_data).collect();
         assert_eq!(data, if party { vec![json!(word)] } else { Vec::new() }, "node {node}");
         assert_eq!(parties.stored(node, &contract), json!(if party { &word } else { "0x" }));
+    }
+    for (node, filter) in filters {
+        let changes = || parties.ask(node, "eth_getFilterChanges", json!([filter])).expect("some");
+        let data: Vec<_> = changes().as_array().expect("a list").iter().map(log_data).collect();
+        let expected = if node % 2 == 0 { vec![json!(word)] } else { Vec::new() };
+        assert_eq!((data, changes()), (expected, json!([])), "node {node}");
     }
     for (node, other) in [(0, 2), (2, 0)] {
         let agreement = parties.agreement(node, &contract, &hash);

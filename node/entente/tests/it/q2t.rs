@@ -99,16 +99,33 @@ fn a_party_that_is_down_is_named_and_nothing_is_kept() {
     let b = managers.keys[1][0].clone();
     let before = managers.send(0, b"while both are up", &[&b]);
     managers.kill(1);
-    let body = json!({ "payload": "AQ==", "to": [b], "privacyFlag": 0 });
-    let refused = managers.post(0, "/send", &body);
+    // Stored first, so that the hash under which it would be kept is known.
+    let stored = managers.post(0, "/storeraw", &json!({ "payload": "AQ==" }));
+    let path = path_of(&stored.json());
+    let body = json!({ "hash": stored.json()["key"], "to": [b], "privacyFlag": 0 });
+    let refused = managers.post(0, "/sendsignedtx", &body);
     assert_eq!(refused.status, 503, "{}", refused.body);
-    assert!(refused.body.contains(&b), "{}", refused.body);
+    let named = format!("of recipient {b} did not acknowledge");
+    assert!(
+        refused.body.starts_with("to[0]: ") && refused.body.contains(&named),
+        "{}",
+        refused.body
+    );
+    let held = |managers: &Managers| [0, 1].map(|at| managers.get(at, &path).status);
+    assert_eq!(managers.get(0, &path).status, 404, "the sender keeps nothing of it");
+    assert_eq!(managers.get(0, &format!("{path}?isRaw=true")).status, 200, "it may be sent again");
     managers.run(1);
     managers.know_each_other();
     assert_eq!(managers.get(1, &before).status, 200, "it was durable before it was acknowledged");
+    assert_eq!(held(&managers), [404; 2], "nor is it sent later");
+    managers.kill(0);
+    managers.run(0);
+    managers.know_each_other();
+    assert_eq!(held(&managers), [404; 2], "after a restart too");
     wait_for("the session", STARTED, || {
-        (managers.post(0, "/send", &body).status == 201).then_some(())
+        (managers.post(0, "/sendsignedtx", &body).status == 201).then_some(())
     });
+    assert_eq!(held(&managers), [200; 2]);
 }
 
 #[test]
@@ -211,8 +228,9 @@ fn hostile_requests_are_refused_with_their_field() {
         (json!({ "to": [""] }), 400, "to[0]: "),
         (json!({ "to": [short] }), 400, "to[0]: "),
         (json!({ "to": ["not base64"] }), 400, "to[0]: "),
-        (json!({ "to": [strange] }), 404, "to: no node is known for recipient CQkJ"),
-        (json!({ "to": [low] }), 400, "to: "),
+        (json!({ "to": [strange] }), 404, "to[0]: no node is known for recipient CQkJ"),
+        (json!({ "to": [ours, strange] }), 404, "to[1]: no node is known for recipient CQkJ"),
+        (json!({ "to": [ours, low] }), 400, "to[1]: AAAA"),
         (json!({ "to": [ours, ours] }), 400, "to[1]: "),
         (json!({ "to": vec![ours; 10_000] }), 400, "to: 10000 given"),
         (json!({ "from": strange }), 404, "from: "),
