@@ -7,5 +7,6 @@ mod disk;
 mod enclave;
 mod local;
 mod network;
+mod recovery;
 mod store;
 mod world;

@@ -186,16 +186,14 @@ fn markers_hide_who_sends_what_where_and_a_node_keeps_private_states_apart() {
     let refused = send("PS2", Some(TOKEN), &transaction).expect_err("not its key");
     assert!(refused.contains("does not match the specified private state"), "{refused}");
     let hash = send("PS1", None, &transaction).expect("sent");
-    parties.receipt(0, &hash);
-    parties.receipt(3, &hash);
+    drop([0, 3].map(|node| parties.receipt(node, &hash)));
     assert_eq!(parties.stored(0, &contract), json!(answer));
     let sent = parties.ask(0, "eth_getTransactionByHash", json!([hash])).expect("sent");
     let payload = sent["input"].clone();
     transaction["privateFrom"] = json!(second);
     transaction["data"] = json!(random_word());
     let hash = send("PS2", Some(TOKEN), &transaction).expect("sent");
-    parties.receipt(0, &hash);
-    parties.receipt(3, &hash);
+    drop([0, 3].map(|node| parties.receipt(node, &hash)));
     let status = within("PS2", Some(TOKEN), "privacy_status", json!([])).expect("a status");
     assert_eq!(status["keys"], json!([second]));
     assert_eq!(read("PS1", None), Ok(json!(answer)));
