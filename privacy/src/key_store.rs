@@ -59,9 +59,12 @@ pub enum KeyStoreError {
         /// The file.
         path: PathBuf,
     },
-    /// There are party keys, but the key of the database is gone; a new one would not open what
+    /// The key of the database is not there. Beside party keys none is made: it would not open what
     /// is stored.
-    #[error("{}: missing, though the folder holds keys", path.display())]
+    #[error(
+        "{}: missing: a new folder gets it with its first key (entente key privacy new), an old one \
+         from its backup", path.display()
+    )]
     NoDatabaseKey {
         /// The file.
         path: PathBuf,

@@ -259,6 +259,9 @@ impl Privacy {
             }
             Err(refusal) => {
                 tracing::warn!(node = %from, %hash, %refusal, "private payload not taken");
+                let reason = refusal.to_string();
+                metrics::counter!("entente_private_payloads_refused_total", "reason" => reason)
+                    .increment(1);
                 Message::Refuse(hash, refusal)
             }
         };

@@ -51,6 +51,7 @@ pub(super) fn run(command: KeyCommand) -> anyhow::Result<()> {
             new(&args.dir, args.import_tessera.as_deref(), &password)
         }
         PrivacyKeyCommand::List { dir } => {
+            anyhow::ensure!(dir.is_dir(), "--dir {}: there is no such folder", dir.display());
             for key in KeyStore::new(dir, KdfCost::default()).list()? {
                 println!("{key}");
             }

@@ -34,7 +34,7 @@ pub(super) fn private(config: &PrivacyConfig) -> anyhow::Result<Option<PrivateSe
     }
     Ok(Some(PrivateSettings {
         keys: keys.clone(),
-        password: secret_file::read_password(password)?,
+        password: secret_file::read_password(password).context("privacy.password_file")?,
         default_sender: default_sender.transpose()?,
         residents,
     }))
@@ -84,7 +84,7 @@ pub(super) fn accounts(config: &AccountsConfig) -> anyhow::Result<Vec<SealSigner
     let (Some(folder), Some(password)) = (&config.keystore, &config.password_file) else {
         return Ok(Vec::new());
     };
-    let password = secret_file::read_password(password)?;
+    let password = secret_file::read_password(password).context("accounts.password_file")?;
     let mut signers = Vec::new();
     for (_, path) in keystore::list(folder)? {
         let secret = keystore::load(&path, Some(&password))?;

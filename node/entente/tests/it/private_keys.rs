@@ -42,6 +42,8 @@ fn privacy_keys_are_made_and_listed_and_only_their_owner_reads_them() {
     let new = ["new", "--dir", dir, "--password-file", password];
     let mut made = [key(&new).expect("made"), key(&new).expect("made")];
     made.sort_unstable();
+    let refused = key(&["list", "--dir", &format!("{dir}-elsewhere")]).expect_err("refused");
+    assert!(refused.contains("there is no such folder"), "{refused}");
     let listed = key(&["list", "--dir", dir]).expect("listed");
     let mut listed: Vec<_> = listed.lines().map(|line| format!("{line}\n")).collect();
     listed.sort_unstable();
