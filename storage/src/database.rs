@@ -228,6 +228,18 @@ impl Database {
         PrivateStates::are_kept(&*self.canonical.disk)
     }
 
+    /// Gives up the private states of a copy that is thrown away, whose keys nobody has: its chain
+    /// goes on without them. **Never for a database that a node goes on with**: it would lose them.
+    ///
+    /// # Errors
+    /// When the database is open for reading only, or the disk fails.
+    pub fn give_up_private_states(&self) -> Result<(), StoreError> {
+        match self.options.read_only {
+            true => Err(StoreError::ReadOnly),
+            false => PrivateStates::give_up(&*self.canonical.disk, self.durability()),
+        }
+    }
+
     /// The one writer of the chain.
     ///
     /// # Errors

@@ -91,6 +91,13 @@ impl PrivateStates {
         Ok(disk.get(CHECK.column, CHECK.key)?.is_some())
     }
 
+    /// Forgets that a database keeps private states.
+    pub(crate) fn give_up(disk: &dyn KeyValue, durability: Durability) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.delete(CHECK.column, CHECK.key);
+        disk.write(&batch, durability)
+    }
+
     /// Keeps a private state from now on; one that is kept already goes on. Only its own node's
     /// chain thread commits, so a state is added before that thread runs or by it.
     ///

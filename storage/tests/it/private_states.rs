@@ -247,6 +247,12 @@ fn a_database_with_private_states_is_not_written_without_them() {
     let (database, states) = open_states(folder.path(), &options(), 1);
     assert!(matches!(database.writer(), Err(StoreError::PrivateStatesKept)));
     assert!(database.writer_with(states).is_ok());
+    drop(database);
+    // A copy that is thrown away goes on in public.
+    let copy = Database::open(folder.path(), &options()).unwrap();
+    copy.give_up_private_states().unwrap();
+    assert_eq!(copy.has_private_states(), Ok(false));
+    assert!(copy.writer().is_ok());
 }
 
 #[test]

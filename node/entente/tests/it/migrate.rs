@@ -4,6 +4,7 @@
 use crate::{
     http::{call, head, wait_for},
     network::Network,
+    private::{Parties, random_word},
     wallet::Wallet,
 };
 use serde_json::{Value, json};
@@ -106,6 +107,15 @@ fn a_plan_rehearses_the_way_from_raft_and_clique() {
             rehearsed(&network, 0, to);
         }
     }
+}
+
+/// The plan needs no key: private transactions change nothing in public.
+#[test]
+fn a_plan_rehearses_a_chain_with_private_states() {
+    let parties = Parties::start(|_| {});
+    let (_, contract) = parties.create((0, 2), &random_word(), json!({}));
+    rehearsed(&parties.network, 2, "raft");
+    assert!(parties.storage_root(2, &contract).is_ok());
 }
 
 /// The steps of the plan: the entry into the file of every node, one restart after the other.
