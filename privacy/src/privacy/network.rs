@@ -146,27 +146,13 @@ impl Privacy {
         self.exchange().recovery.give_up(hash);
     }
 
-    /// As [`send_receipt_of`](Self::send_receipt_of), for the first of our keys that is a party.
-    ///
-    /// # Errors
-    /// When the payload is unknown or does not open, or the receipt is too long.
-    pub fn send_receipt(
-        &self,
-        hash: PayloadHash,
-        receipt: &Bytes,
-    ) -> Result<Vec<Action>, PrivacyError> {
-        let payload = self.receive(hash)?;
-        let party = payload.managed.first().ok_or(PrivacyError::Unknown(hash))?;
-        self.send_receipt_of(hash, *party, receipt)
-    }
-
     /// Tells the nodes of the other parties, as far as they are known, what happened in the private
     /// state of one of our keys.
     ///
     /// # Errors
     /// When the payload is unknown or does not open, the key is no party or not ours, or the receipt
     /// is too long.
-    pub fn send_receipt_of(
+    pub fn send_receipt(
         &self,
         hash: PayloadHash,
         party: RecipientKey,

@@ -222,13 +222,13 @@ fn parties_tell_each_other_what_happened() {
     let mut world = World::new(&[1, 2, 3]);
     let hash = world.send(1, b"payload", &[2]).unwrap();
     let receipt = Bytes::from_static(b"what happened");
-    let actions = world.privacy(2).send_receipt(hash, &receipt).unwrap();
+    let actions = world.privacy(2).send_receipt(hash, public(2), &receipt).unwrap();
     world.perform(2, actions);
     world.settle();
     let expected = vec![(public(2), receipt.to_vec())];
     assert_eq!(world.privacy(1).receipts(hash), Ok(expected.clone()));
     assert_eq!(world.privacy(2).receipts(hash), Ok(expected));
-    let stranger = world.privacy(3).send_receipt(hash, &receipt);
+    let stranger = world.privacy(3).send_receipt(hash, public(3), &receipt);
     assert_eq!(stranger, Err(PrivacyError::Unknown(hash)));
 }
 

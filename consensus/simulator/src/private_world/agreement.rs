@@ -68,7 +68,7 @@ impl World {
             let said = keccak256(format!("{receipt:?}"));
             let Ok(payload) = privacy.receive(hash) else { continue };
             let Some(party) = payload.managed.first().copied() else { continue };
-            match privacy.send_receipt(hash, &said.0.into()) {
+            match privacy.send_receipt(hash, party, &said.0.into()) {
                 Ok(actions) => {
                     self.judge.said.entry((hash, party)).or_default().insert(said);
                     self.perform(node, actions);

@@ -159,7 +159,7 @@ impl Agreements {
         self.remember(id, contracts, &contract);
         let mut actions = Vec::new();
         for party in payload.managed.iter().filter(|party| own.contains(party)) {
-            actions.extend(privacy.send_receipt_of(hash, *party, &signed)?);
+            actions.extend(privacy.send_receipt(hash, *party, &signed)?);
         }
         // Some may have been faster, and other private states of this node hear it so.
         for (party, said) in privacy.receipts(hash)? {
