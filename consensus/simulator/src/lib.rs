@@ -17,6 +17,7 @@ mod random;
 mod scenario;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod workload;
 mod world;
 

@@ -27,7 +27,12 @@ mod wishes;
 
 pub(crate) use scenario::{Sabotage, Scenario as PrivateScenario};
 
-use crate::{Coverage, Failure, Outcome, random::Random, workload::Account};
+use crate::{
+    Coverage, Failure, Outcome,
+    random::Random,
+    timeline::{Agenda, Chronicle},
+    workload::Account,
+};
 use alloy_primitives::Bytes;
 use client::Client;
 use entente_chain::{
@@ -43,15 +48,10 @@ use machine::{Chain, Machine};
 use model::Model;
 use network::Links;
 use scenario::Scenario;
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 use truth::Truths;
 use twin::Seen;
 
-/// Events that a failure shows.
-const EVENTS_SHOWN: usize = 40;
 /// A seed that makes more events than this goes round in circles.
 const EVENTS_MAX: u64 = 1_000_000;
 /// Accounts of each node's clients.
@@ -149,8 +149,7 @@ struct World {
     scenario: Scenario,
     chain: Chain,
     time: u64,
-    sequence: u64,
-    queue: BTreeMap<(u64, u64), Event>,
+    agenda: Agenda<Event>,
     machines: Vec<Machine>,
     units: BTreeMap<RecipientKey, Unit>,
     random: Random,
@@ -173,9 +172,7 @@ struct World {
     seen: Seen,
     coverage: Coverage,
     failure: Option<Failure>,
-    steps: u64,
-    hash: u64,
-    recent: VecDeque<String>,
+    chronicle: Chronicle,
     healed: bool,
 }
 
@@ -190,7 +187,7 @@ pub(crate) fn run(scenario: &Scenario) -> Outcome {
     }
     Outcome {
         seed: scenario.seed,
-        event_hash: world.hash,
+        event_hash: world.chronicle.hash,
         simulated_ms: world.time,
         coverage: world.coverage,
         failure: world.failure,
@@ -239,8 +236,7 @@ impl World {
         Self {
             chain: chain_of(&scenario),
             time: 0,
-            sequence: 0,
-            queue: BTreeMap::new(),
+            agenda: Agenda::new(),
             machines,
             units,
             random: Random::new(seed, 12),
@@ -258,9 +254,7 @@ impl World {
             seen: Seen::default(),
             coverage: Coverage::default(),
             failure: None,
-            steps: 0,
-            hash: seed,
-            recent: VecDeque::new(),
+            chronicle: Chronicle::new(seed),
             healed: false,
             scenario,
         }
@@ -285,8 +279,7 @@ impl World {
     }
 
     fn at(&mut self, delay: u64, event: Event) {
-        self.sequence += 1;
-        self.queue.insert((self.time + delay, self.sequence), event);
+        self.agenda.at(self.time + delay, event);
     }
 
     fn run_for(&mut self, time: u64) {
@@ -300,17 +293,10 @@ impl World {
             if done(self) {
                 return true;
             }
-            let Some(entry) = self.queue.first_entry() else { return false };
-            let (time, _) = *entry.key();
-            if time > until {
-                self.time = until;
-                return false;
-            }
-            let event = entry.remove();
-            self.time = time;
+            let Some(event) = self.agenda.next(&mut self.time, until) else { return false };
             self.note(&event);
             self.happen(event);
-            if self.steps > EVENTS_MAX {
+            if self.chronicle.steps > EVENTS_MAX {
                 self.fail("L", format!("{EVENTS_MAX} events and no end"));
             }
         }
@@ -345,7 +331,7 @@ impl World {
 
     /// Folds an event into the hash, and remembers it for a failure's report.
     fn note(&mut self, event: &Event) {
-        self.steps += 1;
+        self.chronicle.steps += 1;
         if matches!(event, Event::Tick { .. } | Event::Block { .. }) {
             return;
         }
@@ -353,25 +339,12 @@ impl World {
     }
 
     fn tell(&mut self, what: &str) {
-        let line = format!("{:>8} ms  {what}", self.time);
-        for byte in line.bytes() {
-            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-        self.recent.push_back(line);
-        if self.recent.len() > EVENTS_SHOWN {
-            self.recent.pop_front();
-        }
+        self.chronicle.tell(self.time, what);
     }
 
     fn fail(&mut self, checker: &'static str, what: String) {
         if self.failure.is_none() {
-            self.failure = Some(Failure {
-                checker,
-                what,
-                step: self.steps,
-                events: self.recent.iter().cloned().collect(),
-                scenario: self.scenario.to_string(),
-            });
+            self.failure = Some(self.chronicle.failure(checker, what, &self.scenario));
         }
     }
 }

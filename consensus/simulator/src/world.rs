@@ -18,6 +18,7 @@ use crate::{
     disk::SimulatedDisk,
     random::Random,
     scenario::{START_UNIX, Sabotage, Scenario, key},
+    timeline::{Agenda, Chronicle},
     workload::{Account, Clients, Waiting},
 };
 use alloy_primitives::{B256, Bytes};
@@ -32,8 +33,6 @@ use std::{
 };
 pub(crate) use stores::LOGS_OF;
 
-/// Events that a failure shows.
-const EVENTS_SHOWN: usize = 40;
 /// Frames that dishonest nodes may say again.
 const BAG_MAX: usize = 400;
 /// A seed that makes more events than this goes round in circles.
@@ -79,8 +78,7 @@ pub(crate) struct World {
     json: String,
     funded: Account,
     time: u64,
-    sequence: u64,
-    queue: BTreeMap<(u64, u64), Event>,
+    agenda: Agenda<Event>,
     pub(crate) nodes: Vec<Node>,
     network: Network,
     random: Random,
@@ -88,9 +86,7 @@ pub(crate) struct World {
     checker: Checker,
     coverage: Coverage,
     failure: Option<Failure>,
-    steps: u64,
-    hash: u64,
-    recent: VecDeque<String>,
+    chronicle: Chronicle,
     bag: VecDeque<Bytes>,
     /// No more faults.
     healed: bool,
@@ -160,16 +156,13 @@ impl World {
             json,
             funded,
             time: 0,
-            sequence: 0,
-            queue: BTreeMap::new(),
+            agenda: Agenda::new(),
             nodes,
             random,
             clients: Clients::default(),
             coverage: Coverage::default(),
             failure: None,
-            steps: 0,
-            hash: scenario.seed,
-            recent: VecDeque::new(),
+            chronicle: Chronicle::new(scenario.seed),
             bag: VecDeque::new(),
             healed: false,
             scenario,
@@ -205,7 +198,7 @@ impl World {
     }
 
     pub(crate) const fn event_hash(&self) -> u64 {
-        self.hash
+        self.chronicle.hash
     }
 
     pub(crate) const fn coverage(&self) -> &Coverage {
@@ -223,8 +216,7 @@ impl World {
     }
 
     fn at(&mut self, delay: u64, event: Event) {
-        self.sequence += 1;
-        self.queue.insert((self.time + delay, self.sequence), event);
+        self.agenda.at(self.time + delay, event);
     }
 
     /// Lets virtual time pass.
@@ -242,17 +234,10 @@ impl World {
             if done(self) {
                 return true;
             }
-            let Some(entry) = self.queue.first_entry() else { return false };
-            let (time, _) = *entry.key();
-            if time > until {
-                self.time = until;
-                return false;
-            }
-            let event = entry.remove();
-            self.time = time;
+            let Some(event) = self.agenda.next(&mut self.time, until) else { return false };
             self.note(&event);
             self.happen(event);
-            if self.steps > EVENTS_MAX {
+            if self.chronicle.steps > EVENTS_MAX {
                 self.fail("L", format!("{EVENTS_MAX} events and no end"));
             }
         }
@@ -261,26 +246,13 @@ impl World {
 
     /// Folds an event into the hash, and remembers it for a failure's report.
     fn note(&mut self, event: &Event) {
-        self.steps += 1;
-        let line = format!("{:>8} ms  {}", self.time, event.describe());
-        for byte in line.bytes() {
-            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-        self.recent.push_back(line);
-        if self.recent.len() > EVENTS_SHOWN {
-            self.recent.pop_front();
-        }
+        self.chronicle.steps += 1;
+        self.chronicle.tell(self.time, &event.describe());
     }
 
     fn fail(&mut self, checker: &'static str, what: String) {
         if self.failure.is_none() {
-            self.failure = Some(Failure {
-                checker,
-                what,
-                step: self.steps,
-                events: self.recent.iter().cloned().collect(),
-                scenario: self.scenario.to_string(),
-            });
+            self.failure = Some(self.chronicle.failure(checker, what, &self.scenario));
         }
     }
 

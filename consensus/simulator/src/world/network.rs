@@ -166,9 +166,7 @@ mod tests {
             let (request, from) = (FetchId(7), node_id(0));
             world.act(1, Action::Fetch { request, from, start: 1, count: 1 });
             let asked = |event: &Event| matches!(event, Event::Serve { request: FetchId(7), .. });
-            let before = world.queue.len();
-            world.queue.retain(|_, event| !asked(event));
-            before > world.queue.len()
+            world.agenda.strike(asked)
         };
         assert!(ask(&mut world), "a peer is asked");
         world.crash(0);
