@@ -31,7 +31,8 @@ pub use error::BlockError;
 pub use executor::{AuthorOf, Executed, Executor};
 pub use invalid_transaction::InvalidTransaction;
 pub use private::{
-    AffectedContract, PRIVACY_MARKER_ADDRESS, PrivateCall, PrivateExecuted, Simulated, extension,
+    AffectedContract, PRIVACY_MARKER_ADDRESS, PrivateCall, PrivateExecuted, Simulated,
+    contracts_root, extension,
 };
 pub use senders::{SenderError, Senders};
 pub use validate::{IntrinsicGas, intrinsic_gas, validate_transaction};

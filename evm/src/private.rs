@@ -16,6 +16,7 @@ mod watch;
 pub(crate) use dual::DualReader;
 pub(crate) use run::{BlockView, Place, PrivateRun};
 pub use simulate::{AffectedContract, PrivateCall, Simulated};
+pub use terms::contracts_root;
 pub(crate) use watch::PublicGuard;
 
 use alloy_primitives::{Address, address};

@@ -49,9 +49,10 @@ pub(super) fn broken(
     None
 }
 
-/// Root over the accounts that took part, keyed by their addresses as they are; those that are not
-/// there any more are left out.
-fn root_of(leaves: impl Iterator<Item = (Address, Option<TrieAccount>)>) -> B256 {
+/// Private post-state root of a transaction: over the accounts that took part, keyed by their
+/// addresses as they are; those that are not there any more are left out. Parties that keep other
+/// contracts beside these come to the same root (GoQuorum: `CalculateMerkleRoot`).
+pub fn contracts_root(leaves: impl Iterator<Item = (Address, Option<TrieAccount>)>) -> B256 {
     let leaves: BTreeMap<_, _> =
         leaves.filter_map(|(address, leaf)| Some((address, leaf?))).collect();
     if leaves.is_empty() {
@@ -103,7 +104,7 @@ impl Changed<'_, '_, '_> {
         let changed = Arc::new(public.changes_of(&others));
         let other_leaves = node.public_leaves_after(parent, changed, &others)?;
         let leaves = own.into_iter().zip(own_leaves).chain(others.into_iter().zip(other_leaves));
-        Ok(root_of(leaves))
+        Ok(contracts_root(leaves))
     }
 }
 

@@ -11,6 +11,7 @@ use entente_chain::{
         RecipientKey,
     },
 };
+use entente_evm::contracts_root;
 use entente_p2p::{NodeKey, is_signed_by};
 use entente_privacy::{Action, Privacy, PrivacyError};
 use entente_storage::{PrivateStates, StoreError};
@@ -27,23 +28,38 @@ const ALARMS_MAX: usize = 64;
 /// Blocks that wait to be compared.
 const QUEUE: usize = 1024;
 
-/// What a party says a private transaction did.
+/// A private transaction in a block.
 #[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
-struct Statement {
+struct Place {
     environment: B256,
     block: B256,
     number: u64,
     transaction: B256,
     payload: PayloadHash,
-    /// Over status, logs, and the contracts that took part as they stand after the block.
-    outcome: B256,
 }
 
-impl Statement {
-    /// Whether both speak of one transaction in one block, whatever it did.
-    fn is_about_the_same(&self, other: &Self) -> bool {
-        *self == Self { outcome: self.outcome, ..other.clone() }
+/// What a private transaction did. The root of a whole private state is nobody else's, for each party
+/// has other contracts too; so it is that of the contracts that took part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+struct Outcome {
+    /// Private post-state root: over the contracts that took part, as they stand after the block.
+    state_root: B256,
+    /// Over status and logs.
+    receipt: B256,
+}
+
+impl Outcome {
+    fn to_json(self) -> Value {
+        json!({ "stateRoot": self.state_root, "receiptHash": self.receipt })
     }
+}
+
+/// What a party says a private transaction did.
+#[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+struct Statement {
+    place: Place,
+    party: RecipientKey,
+    outcome: Outcome,
 }
 
 /// A statement with the signature of the node that made it.
@@ -56,7 +72,7 @@ struct SignedStatement {
 
 /// What is signed: the key signs other things too.
 fn signing_input(statement: &[u8]) -> Vec<u8> {
-    [b"entente private receipt 1", statement].concat()
+    [b"entente private receipt 2", statement].concat()
 }
 
 impl SignedStatement {
@@ -81,8 +97,9 @@ impl SignedStatement {
 /// How one contract stands.
 #[derive(Clone, Debug)]
 struct ContractAgreement {
+    place: Place,
     /// What we say.
-    ours: Statement,
+    ours: Outcome,
     others: BTreeSet<RecipientKey>,
     agree: BTreeSet<RecipientKey>,
     differ: BTreeSet<RecipientKey>,
@@ -111,8 +128,9 @@ impl Agreements {
             let silent = &(&contract.others - &contract.agree) - &contract.differ;
             json!({
                 "address": address,
-                "blockNumber": contract.ours.number,
-                "transactionHash": contract.ours.transaction,
+                "blockNumber": contract.place.number,
+                "transactionHash": contract.place.transaction,
+                "stateRoot": contract.ours.state_root,
                 "agree": contract.agree,
                 "differ": contract.differ,
                 "silent": silent,
@@ -135,7 +153,7 @@ impl Agreements {
             known.contracts.insert((id.clone(), *address), contract.clone());
         }
         while known.contracts.len() > CONTRACTS_MAX {
-            let quiet = known.contracts.iter().min_by_key(|(_, contract)| contract.ours.number);
+            let quiet = known.contracts.iter().min_by_key(|(_, contract)| contract.place.number);
             let Some(quiet) = quiet.map(|(key, _)| key.clone()) else { break };
             known.contracts.remove(&quiet);
         }
@@ -148,19 +166,20 @@ impl Agreements {
         privacy: &Privacy,
         (key, own): (&NodeKey, &[RecipientKey]),
         id: &PrivateStateId,
-        (statement, contracts): (Statement, &[Address]),
+        (place, outcome, contracts): (Place, Outcome, &[Address]),
     ) -> Result<Vec<Action>, PrivacyError> {
-        let hash = statement.payload;
+        let hash = place.payload;
         let payload = privacy.receive(hash)?;
-        let signed: Bytes = alloy_rlp::encode(SignedStatement::new(&statement, key)).into();
+        let mut actions = Vec::new();
+        for party in payload.managed.iter().copied().filter(|party| own.contains(party)) {
+            let statement = Statement { place: place.clone(), party, outcome };
+            let signed: Bytes = alloy_rlp::encode(SignedStatement::new(&statement, key)).into();
+            actions.extend(privacy.send_receipt(hash, party, &signed)?);
+        }
         let others = others(&payload, own);
         let (agree, differ) = Default::default();
-        let contract = ContractAgreement { ours: statement, others, agree, differ };
+        let contract = ContractAgreement { place, ours: outcome, others, agree, differ };
         self.remember(id, contracts, &contract);
-        let mut actions = Vec::new();
-        for party in payload.managed.iter().filter(|party| own.contains(party)) {
-            actions.extend(privacy.send_receipt(hash, *party, &signed)?);
-        }
         // Some may have been faster, and other private states of this node hear it so.
         for (party, said) in privacy.receipts(hash)? {
             self.heard(privacy, hash, (party, &said));
@@ -186,44 +205,48 @@ impl Agreements {
     fn heard(&self, privacy: &Privacy, payload: PayloadHash, (party, said): (RecipientKey, &[u8])) {
         let node = privacy.node_of(&party);
         match node.and_then(|node| SignedStatement::read(said, node)) {
-            Some(theirs) if theirs.payload == payload => self.compare(&theirs, party),
+            Some(theirs) if theirs.place.payload == payload && theirs.party == party => {
+                self.compare(&theirs);
+            }
             _ => tracing::warn!(%party, "a private receipt is not what its node signed"),
         }
     }
 
     /// Compares with every private state that ran the same transaction in the same block.
-    fn compare(&self, theirs: &Statement, party: RecipientKey) {
+    fn compare(&self, theirs: &Statement) {
+        let party = theirs.party;
         let mut known = self.locked();
         let mut states = BTreeMap::new();
         for ((state, _), contract) in &mut known.contracts {
-            if !contract.ours.is_about_the_same(theirs) || !contract.others.contains(&party) {
+            if contract.place != theirs.place || !contract.others.contains(&party) {
                 continue;
             }
-            let equal = contract.ours.outcome == theirs.outcome;
+            let equal = contract.ours == theirs.outcome;
             let (into, from) = match equal {
                 true => (&mut contract.agree, &mut contract.differ),
                 false => (&mut contract.differ, &mut contract.agree),
             };
             from.remove(&party);
             if into.insert(party) && !equal {
-                states.insert(state.clone(), contract.ours.clone());
+                states.insert(state.clone(), contract.ours);
             }
         }
+        let place = &theirs.place;
         for (state, ours) in states {
             tracing::error!(
-                number = ours.number,
-                transaction = %ours.transaction,
+                number = place.number,
+                transaction = %place.transaction,
                 %party,
                 "private states differ: this party has another result"
             );
             metrics::counter!("entente_private_disagreements_total").increment(1);
             let alarm = json!({
-                "blockNumber": ours.number,
-                "blockHash": ours.block,
-                "transactionHash": ours.transaction,
+                "blockNumber": place.number,
+                "blockHash": place.block,
+                "transactionHash": place.transaction,
                 "party": party,
-                "ours": ours.outcome,
-                "theirs": theirs.outcome,
+                "ours": ours.to_json(),
+                "theirs": theirs.outcome.to_json(),
             });
             while known.alarms.len() >= ALARMS_MAX {
                 known.alarms.pop_front();
@@ -284,40 +307,36 @@ impl AgreementWorker {
         let Some((transaction, hash)) = payload_of(block, receipt) else { return Ok(()) };
         let privacy = &self.desk.privacy;
         let residents = &self.desk.residents;
-        let statement = Statement {
+        let place = Place {
             environment: self.environment.0,
             block: block.hash(),
             number: block.header.number,
             transaction,
             payload: hash,
-            outcome: self.outcome(block.header.number, id, receipt)?,
         };
+        let outcome = self.outcome(place.number, id, receipt)?;
         let own: Vec<_> =
             privacy.keys().into_iter().filter(|key| residents.state_of(*key) == *id).collect();
-        let said = (statement, receipt.affected.as_slice());
+        let said = (place, outcome, receipt.affected.as_slice());
         let actions = self.desk.agreements.say(privacy, (&self.key, &own), id, said)?;
         self.desk.perform(actions);
         Ok(())
     }
 
-    /// What the transaction did, as one hash.
     fn outcome(
         &self,
         number: BlockNumber,
         id: &PrivateStateId,
         receipt: &PrivateReceipt,
-    ) -> anyhow::Result<B256> {
+    ) -> anyhow::Result<Outcome> {
         let store =
             self.states.store(id).ok_or_else(|| StoreError::UnknownPrivateState(id.clone()))?;
         let leaves = store.leaves_after(number, Arc::default(), &receipt.affected)?;
+        let state_root = contracts_root(receipt.affected.iter().copied().zip(leaves));
         let mut bytes = Vec::new();
         receipt.success.encode(&mut bytes);
         receipt.logs.encode(&mut bytes);
-        for (address, leaf) in receipt.affected.iter().zip(leaves) {
-            address.encode(&mut bytes);
-            leaf.unwrap_or_default().encode(&mut bytes);
-        }
-        Ok(keccak256(bytes))
+        Ok(Outcome { state_root, receipt: keccak256(bytes) })
     }
 }
 
@@ -361,15 +380,22 @@ mod tests {
     use entente_storage::{Database, StorageOptions};
     use zeroize::Zeroizing;
 
-    fn statement() -> Statement {
-        Statement {
+    fn place() -> Place {
+        Place {
             environment: B256::repeat_byte(1),
             block: B256::repeat_byte(2),
             number: 7,
             transaction: B256::repeat_byte(3),
             payload: PayloadHash(B512::repeat_byte(4)),
-            outcome: B256::repeat_byte(5),
         }
+    }
+
+    fn outcome() -> Outcome {
+        Outcome { state_root: B256::repeat_byte(5), receipt: B256::repeat_byte(6) }
+    }
+
+    fn statement(party: RecipientKey) -> Statement {
+        Statement { place: place(), party, outcome: outcome() }
     }
 
     fn node_key(number: u8) -> NodeKey {
@@ -379,9 +405,10 @@ mod tests {
     #[test]
     fn a_statement_is_read_only_with_the_signature_of_its_node() {
         let key = node_key(9);
-        let signed = alloy_rlp::encode(SignedStatement::new(&statement(), &key));
+        let statement = statement(RecipientKey([8; 32]));
+        let signed = alloy_rlp::encode(SignedStatement::new(&statement, &key));
         let read = |bytes: &[u8]| SignedStatement::read(bytes, key.node_id());
-        assert_eq!(read(&signed), Some(statement()));
+        assert_eq!(read(&signed), Some(statement));
         assert_eq!(SignedStatement::read(&signed, node_key(8).node_id()), None, "passed off");
         for at in 0..signed.len() {
             let mut changed = signed.clone();
@@ -396,7 +423,8 @@ mod tests {
         let id = PrivateStateId::default_state();
         let (address, party) = (Address::repeat_byte(1), RecipientKey([8; 32]));
         let contract = ContractAgreement {
-            ours: statement(),
+            place: place(),
+            ours: outcome(),
             others: BTreeSet::from([party]),
             agree: BTreeSet::new(),
             differ: BTreeSet::new(),
@@ -405,24 +433,24 @@ mod tests {
         let now = || agreements.contracts(&id)[0].clone();
         assert_eq!(now()["silent"][0], party.to_string());
         let elsewhere = [
-            Statement { environment: B256::ZERO, ..statement() },
-            Statement { block: B256::ZERO, ..statement() },
-            Statement { number: 8, ..statement() },
-            Statement { transaction: B256::ZERO, ..statement() },
+            Place { environment: B256::ZERO, ..place() },
+            Place { block: B256::ZERO, ..place() },
+            Place { number: 8, ..place() },
+            Place { transaction: B256::ZERO, ..place() },
         ];
         for other in elsewhere {
-            agreements.compare(&other, party);
+            agreements.compare(&Statement { place: other.clone(), ..statement(party) });
             assert_eq!(now()["silent"][0], party.to_string(), "{other:?}");
         }
-        agreements.compare(&statement(), RecipientKey([7; 32]));
+        agreements.compare(&statement(RecipientKey([7; 32])));
         assert_eq!(now()["agree"], json!([]), "no party");
-        let other = Statement { outcome: B256::ZERO, ..statement() };
+        let other = Outcome { state_root: B256::ZERO, ..outcome() };
         for _ in 0..2 {
-            agreements.compare(&other, party);
+            agreements.compare(&Statement { outcome: other, ..statement(party) });
         }
         assert_eq!(agreements.alarms(&id).len(), 1);
         assert_eq!(now()["differ"][0], party.to_string());
-        agreements.compare(&statement(), party);
+        agreements.compare(&statement(party));
         assert_eq!(now()["agree"][0], party.to_string());
         assert_eq!(now()["differ"], json!([]));
     }
@@ -471,12 +499,12 @@ mod tests {
         let payload = hash.expect("a payload");
         let [first, second, third] =
             ["PS1", "PS2", "PS3"].map(|name| PrivateStateId::new(name).expect("a name"));
-        let contract = Address::repeat_byte(1);
+        let contract = [Address::repeat_byte(1)];
         let say = |own: &[RecipientKey], id: &PrivateStateId, outcome| {
-            let said = Statement { payload, outcome, ..statement() };
-            agreements.say(&privacy, (&node_key(9), own), id, (said, &[contract])).expect("said");
+            let said = (Place { payload, ..place() }, outcome, contract.as_slice());
+            agreements.say(&privacy, (&node_key(9), own), id, said).expect("said");
         };
-        let same = B256::repeat_byte(5);
+        let (same, other) = (outcome(), Outcome { receipt: B256::ZERO, ..outcome() });
         say(&[a], &first, same);
         say(&[b, c], &second, same);
         let texts = |keys: &[RecipientKey]| {
@@ -487,15 +515,15 @@ mod tests {
         assert_eq!(agreements.contracts(&first)[0]["agree"], texts(&[b, c]));
         assert_eq!(agreements.contracts(&first)[0]["silent"], texts(&[d]));
         assert_eq!(agreements.contracts(&second)[0]["agree"], texts(&[a]));
-        say(&[d], &third, B256::ZERO);
+        say(&[d], &third, other);
         assert_eq!(agreements.contracts(&first)[0]["differ"], texts(&[d]));
         assert_eq!(agreements.contracts(&third)[0]["differ"], texts(&[a]));
         assert_eq!(agreements.contracts(&third)[0]["silent"], json!([]), "B and C are strangers");
         assert!(agreements.alarms(&second).is_empty());
-        for (state, party, ours) in [(&first, d, same), (&third, a, B256::ZERO)] {
+        for (state, party, ours) in [(&first, d, same), (&third, a, other)] {
             let alarms = agreements.alarms(state);
             assert_eq!(alarms.len(), 1);
-            assert_eq!((&alarms[0]["party"], &alarms[0]["ours"]), (&json!(party), &json!(ours)));
+            assert_eq!((&alarms[0]["party"], &alarms[0]["ours"]), (&json!(party), &ours.to_json()));
         }
     }
 
@@ -504,22 +532,24 @@ mod tests {
         let Node { privacy, agreements, _folder } = node(&[1, 2]);
         let [a, b] = [1, 2].map(|number| party(number).public());
         let contract = ContractAgreement {
-            ours: statement(),
+            place: place(),
+            ours: outcome(),
             others: BTreeSet::from([b]),
             agree: BTreeSet::new(),
             differ: BTreeSet::new(),
         };
         let id = PrivateStateId::default_state();
         agreements.remember(&id, &[Address::repeat_byte(1)], &contract);
-        let heard = |key, party, payload| {
-            let said = alloy_rlp::encode(SignedStatement::new(&statement(), &node_key(key)));
+        let heard = |key, (party, says), payload| {
+            let said = alloy_rlp::encode(SignedStatement::new(&statement(says), &node_key(key)));
             agreements.heard(&privacy, payload, (party, &said));
             agreements.contracts(&id)[0]["agree"].clone()
         };
-        let hash = statement().payload;
-        assert_eq!(heard(8, b, hash), json!([]), "not the node of B");
-        assert_eq!(heard(9, b, PayloadHash(B512::ZERO)), json!([]), "kept under another payload");
-        assert_eq!(heard(9, a, hash), json!([]), "A is no party");
-        assert_eq!(heard(9, b, hash), json!([b]));
+        let hash = place().payload;
+        assert_eq!(heard(8, (b, b), hash), json!([]), "not the node of B");
+        assert_eq!(heard(9, (b, b), PayloadHash(B512::ZERO)), json!([]), "another payload");
+        assert_eq!(heard(9, (a, a), hash), json!([]), "A is no party");
+        assert_eq!(heard(9, (b, a), hash), json!([]), "signed for A");
+        assert_eq!(heard(9, (b, b), hash), json!([b]));
     }
 }
